@@ -199,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cell", type=int, default=320, help="width of one picture on the sheet, pixels")
     options = parser.parse_args(arguments)
     try:
-        total = count_frames(options.plate)
+        total = min(count_frames(options.plate), count_frames(options.output))
         indices = [int(i) - 1 for i in options.frames.split(",")] if "," in options.frames else evenly(total, int(options.frames))
         plate, edit = (pick_frames(p, indices) for p in (options.plate, options.output))
         if plate[0].shape != edit[0].shape:
