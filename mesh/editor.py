@@ -1,16 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Level 1: from the emotion curves to a change of the expression coefficients, whichever editor makes it.
+"""Level 1: from the emotion curves to a change of the coefficients, whichever editor makes it.
 
 An editor is G of Sun et al. 2023, section 3.3: it turns coefficients c = (alpha, beta) and an emotion vector e into new
-coefficients. Mien applies the residual G(c, e) - G(c, 0), so that e = 0 is exactly no edit and the acted performance,
-emotional or not, is kept; `neutralise` adds n (G(c, 0) - c). See `edit`.
+coefficients. Mien applies the residual G(c, e) - G(c, 0), so that e = 0 is exactly no edit and a performance that was acted
+with emotion is kept; `neutralise` n adds n (G(c, 0) - c). The residual, not the performance, is smoothed (section 3.5.1).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+
+from .analytic import AnalyticEditor
+from .emotion import EMOTIONS, EmotionCurves
+from .errors import MienError
+from .model import FaceModel
+from .shot import Solve
+
+HANN = (0.25, 0.5, 0.25)
+"""A Hann window over three frames, without its zeros (section 3.5.1)."""
+MOUTH_RIDGE = 0.02
+"""Weight of the prior in the mouth step, against squared lip distances in millimetres."""
 
 
 class ShapeEditor(Protocol):
@@ -19,5 +31,101 @@ class ShapeEditor(Protocol):
     name: str
 
     def generate(self, alpha: np.ndarray, beta: np.ndarray, emotion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """G(c, e): alpha (A,), beta (T, B), emotion (T, 7) -> new alpha (T, A) and beta (T, B)."""
+        """G(c, e): alpha (A,), beta (T, B), emotion (T, 7) -> new alpha (T, A) and beta (T, B), for one run of frames in time."""
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class ShapeEdit:
+    """What level 1 adds to the coefficients of T frames; zero where nothing is asked or nothing was solved."""
+
+    alpha: np.ndarray
+    """(T, A) float32"""
+    beta: np.ndarray
+    """(T, B) float32"""
+
+    @property
+    def active(self) -> np.ndarray:
+        """(T,) bool: frames on which anything moves."""
+        return np.any(self.alpha != 0, axis=1) | np.any(self.beta != 0, axis=1)
+
+
+def make_editor(name: str, model: FaceModel) -> ShapeEditor:
+    """The editor of that name. Raises MienError when there is none."""
+    if name == "analytic":
+        return AnalyticEditor(model)
+    raise MienError(f"There is no shape editor '{name}'; use 'analytic'.")
+
+
+def edit_shape(model: FaceModel, solve: Solve, curves: EmotionCurves, editor: ShapeEditor) -> ShapeEdit:
+    """The change of the coefficients on every frame. Raises MienError when the curves are not as long as the shot."""
+    T = len(solve.beta)
+    if len(curves) != T:
+        raise MienError(f"The emotion curves have {len(curves)} frames, the shot has {T}; sample them again.")
+    da, db = np.zeros((T, model.identity_count), np.float32), np.zeros((T, model.expression_count), np.float32)
+    step = MouthStep(model)
+    for start, end in runs(solve):
+        part = slice(start, end)
+        a, b = residual(editor, solve.alpha, solve.beta[part], curves.effective[part], curves.neutralise[part])
+        b += curves.mouth[part, None] * step(b)
+        da[part], db[part] = smooth(a), smooth(b)
+    return ShapeEdit(da, db)
+
+
+def residual(editor: ShapeEditor, alpha: np.ndarray, beta: np.ndarray, emotions: np.ndarray, neutralise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sum over the emotions of G(c, e_i) - G(c, 0), plus n (G(c, 0) - c); alpha (T, A) and beta (T, B).
+
+    One emotion alone gives exactly the paper's residual. Several together are weighted by |e| / sum(e), so that two at a half do
+    not shout louder than one at full.
+    """
+    alpha = np.asarray(alpha, np.float32)
+    da, db = np.zeros((len(beta), len(alpha)), np.float32), np.zeros_like(beta)
+    if not emotions.any() and not neutralise.any():
+        return da, db
+    a0, b0 = editor.generate(alpha, beta, np.zeros_like(emotions))
+    total = emotions.sum(1)
+    weight = np.where(total > 0, np.linalg.norm(emotions, axis=1) / np.maximum(total, 1e-12), 1.0)[:, None].astype(np.float32)
+    for e in range(len(EMOTIONS)):
+        if emotions[:, e].any():
+            one = np.zeros_like(emotions)
+            one[:, e] = emotions[:, e]
+            a, b = editor.generate(alpha, beta, one)
+            asked = emotions[:, e : e + 1] > 0
+            da += np.where(asked, weight * (a - a0), 0)
+            db += np.where(asked, weight * (b - b0), 0)
+    n = neutralise[:, None]
+    return da + n * (a0 - alpha), db + n * (b0 - beta)
+
+
+class MouthStep:
+    """The change of beta that undoes a residual's effect on the lip gap (the vectors of eq. 4), precomputed for a model."""
+
+    def __init__(self, model: FaceModel):
+        gap = (model.expression[:, model.lip_upper] - model.expression[:, model.lip_lower]).reshape(model.expression_count, -1).T * 1000
+        gram = (gap.T @ gap).astype(np.float64)
+        ridge = np.diag(MOUTH_RIDGE / np.maximum(model.expression_sigma.astype(np.float64), 1e-3) ** 2)
+        self.matrix = (-np.linalg.solve(gram + ridge, gram)).T.astype(np.float32)
+
+    def __call__(self, change: np.ndarray) -> np.ndarray:
+        """(T, B) -> (T, B)."""
+        return change @ self.matrix
+
+
+def smooth(values: np.ndarray) -> np.ndarray:
+    """Hann window over time of one run (T, C); at its ends the last frame counts double, so a constant stays itself."""
+    if len(values) < 2:
+        return values
+    padded = np.concatenate([values[:1], values, values[-1:]])
+    return HANN[0] * padded[:-2] + HANN[1] * padded[1:-1] + HANN[2] * padded[2:]
+
+
+def runs(solve: Solve) -> list[tuple[int, int]]:
+    """[start, end) runs of solved frames within takes."""
+    starts = {0, *map(int, solve.cuts)}
+    result: list[tuple[int, int]] = []
+    for i in np.flatnonzero(solve.solved):
+        if result and result[-1][1] == i and int(i) not in starts:
+            result[-1] = (result[-1][0], int(i) + 1)
+        else:
+            result.append((int(i), int(i) + 1))
+    return result

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One frame: where each point of the edited face lies on the plate, and the plate's own pixel from there.
+
+Displacements are interpolated, never positions, so that no displacement is exactly no change. The plate is sampled once,
+by Lanczos. Outside the face the displacement fades over a band; the matte's soft edge lies outside the band, where patch and
+plate are equal, so that no blend ever shows two contours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ...mesh.camera import Camera, place
+from ...mesh.model import FaceModel
+from .band import extend
+from .mesh import RenderMesh
+from .raster import rasterise
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """Sizes are parts of the face's width on the picture."""
+
+    band: float = 0.22
+    """How far the displacement fades outside the face."""
+    softness: float = 0.03
+    """Width of the matte's soft edge, outside the band."""
+
+
+@dataclass(frozen=True)
+class FaceLayer:
+    """What lies over the plate on one frame, within a box; outside it nothing changes."""
+
+    box: tuple[int, int, int, int]
+    """left, top, right, bottom in pixels, half open."""
+    patch: np.ndarray
+    """(h, w, 3 or 4), the plate's dtype and colour space."""
+    matte: np.ndarray
+    """(h, w) float32 in 0..1."""
+    displacement: np.ndarray
+    """(h, w, 2) float32: from a pixel of the patch to its source on the plate, pixels."""
+
+    def over(self, plate: np.ndarray) -> np.ndarray:
+        """The patch laid over a copy of the plate. Where the matte is zero the plate's pixels are untouched.
+
+        In the matte's soft edge patch and plate are equal by construction, so laying it over needs no arithmetic.
+        """
+        out = plate.copy()
+        l, t, r, b = self.box
+        region = out[t:b, l:r]
+        inside = self.matte > 0
+        region[inside] = self.patch[inside]
+        return out
+
+
+class PlateRenderer:
+    """Renders edited frames of one shot."""
+
+    def __init__(self, model: FaceModel, camera: Camera, settings: RenderSettings = RenderSettings()):
+        self.mesh, self.camera, self.settings = RenderMesh(model), camera, settings
+        self.model = model
+
+    def project(self, alpha: np.ndarray, beta: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Model vertices on the picture: (V, 2) float64 pixels and (V,) depths, metres."""
+        p = place(self.model.shape(alpha, beta).astype(np.float64), rotation, translation)
+        return self.camera.project(p), p[:, 2]
+
+    def lock(self, xy: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """(V, 2) offset that brings the projected mesh onto the tracked landmarks (478, 2+), smoothly between them."""
+        error = landmarks[self.model.landmark_ids, :2] - xy[self.model.landmark_vertices]
+        return self.mesh.lock @ error
+
+    def render(self, plate: np.ndarray, before: np.ndarray, after: np.ndarray, depth: np.ndarray, hold: np.ndarray | None = None) -> FaceLayer | None:
+        """Move the plate's pixels from the face as filmed to the face as edited.
+
+        plate (H, W, C); before, after (V, 2) pixels, the same vertices; depth (V,) of the edited face; hold (V,) in 0..1 keeps
+        pixels still (glasses). None when nothing moves or the face is outside the picture.
+        """
+        move = self.mesh.moved((after - before).astype(np.float32))
+        if not np.any(move):
+            return None
+        xy = self.mesh.points(before) + move
+        box = self._box(xy, plate.shape)
+        if box is None:
+            return None
+        l, t, r, b = box
+        size, face_width = (b - t, r - l), float(np.ptp(xy[:, 0]))
+        values = -move if hold is None else np.concatenate([-move, self.mesh.points(hold[:, None])], 1)
+        out = np.zeros((*size, values.shape[1]), np.float32)
+        zbuffer = np.full(size, np.inf, np.float32)
+        shifted = (xy - np.array([l, t])).astype(np.float32)
+        rasterise(shifted, self.mesh.points(depth[:, None])[:, 0], self.mesh.triangles, np.ascontiguousarray(values), out, zbuffer, self.mesh.facing)
+        mask = np.isfinite(zbuffer)
+        field = np.ascontiguousarray(out[..., :2])
+        if hold is not None:
+            field *= 1 - np.clip(out[..., 2:], 0, 1)
+        field, away = extend(field, mask, face_width, self.settings.band)
+        patch = sample(plate, box, field)
+        s = self.settings
+        matte = np.clip((s.band + s.softness - away) / s.softness, 0, 1).astype(np.float32)
+        return FaceLayer(box, patch, matte * matte * (3 - 2 * matte), field)
+
+    def _box(self, xy: np.ndarray, shape: tuple[int, ...]) -> tuple[int, int, int, int] | None:
+        margin = (self.settings.band + self.settings.softness) * np.ptp(xy[:, 0]) + 8
+        left, top = np.floor(xy.min(0) - margin).astype(int)
+        right, bottom = np.ceil(xy.max(0) + margin).astype(int)
+        box = max(0, int(left)), max(0, int(top)), min(shape[1], int(right)), min(shape[0], int(bottom))
+        return box if box[2] - box[0] > 2 and box[3] - box[1] > 2 else None
+
+
+def sample(plate: np.ndarray, box: tuple[int, int, int, int], field: np.ndarray) -> np.ndarray:
+    """The plate (H, W, C) at each pixel of the box plus its displacement (h, w, 2), by an 8 x 8 Lanczos; exact where it is zero."""
+    l, t, r, b = box
+    x = (np.arange(l, r, dtype=np.float32)[None] + field[..., 0])
+    y = (np.arange(t, b, dtype=np.float32)[:, None] + field[..., 1])
+    moved = cv2.remap(plate, x, y, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
+    if plate.dtype == np.float32:  # the kernel's negative lobes must not invent light below what is there
+        moved = np.maximum(moved, min(0.0, float(plate.min())))
+    still = (field == 0).all(-1)
+    own = plate[t:b, l:r]
+    return np.where(still[..., None], own, moved)

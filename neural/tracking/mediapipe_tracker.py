@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""MediaPipe FaceMesh as a landmark backend. Its networks are inside the wheel, so it needs no network and no download."""
+
+from __future__ import annotations
+
+import cv2
+import mediapipe as mp
+import numpy as np
+
+SCHEME = "mediapipe478"
+LANDMARKS = 478
+MAX_FACES = 6
+LONGEST_SIDE = 2300
+"""Larger pictures are halved for the network, which looks at 192 x 192 pixels of a face in any case."""
+
+Face = np.ndarray
+"""(478, 3) float32: x, y in pixels of the frame, z in the same scale, forward."""
+
+
+class MediaPipeTracker:
+    """Finds faces frame by frame, keeping to those it already follows. Use as a context manager."""
+
+    scheme = SCHEME
+
+    def __init__(self, faces: int = 1):
+        self._faces = faces
+        self._mesh = mp.solutions.face_mesh.FaceMesh(static_image_mode=False, max_num_faces=faces, refine_landmarks=True)
+        self._still: mp.solutions.face_mesh.FaceMesh | None = None
+
+    def __enter__(self) -> MediaPipeTracker:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._mesh.close()
+        if self._still:
+            self._still.close()
+
+    def process(self, rgb: np.ndarray) -> list[Face]:
+        """(H, W, 3) uint8 sRGB -> the faces of this frame, in no lasting order."""
+        return self._run(self._mesh, rgb)
+
+    def detect(self, rgb: np.ndarray) -> list[Face]:
+        """All faces of one picture, afresh, without touching the faces that are being followed."""
+        if self._still is None:
+            self._still = mp.solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=MAX_FACES, refine_landmarks=True)
+        return self._run(self._still, rgb)
+
+    @staticmethod
+    def _run(mesh: mp.solutions.face_mesh.FaceMesh, rgb: np.ndarray) -> list[Face]:
+        height, width = rgb.shape[:2]
+        while max(rgb.shape[:2]) > LONGEST_SIDE:
+            rgb = cv2.resize(rgb, (rgb.shape[1] // 2, rgb.shape[0] // 2), interpolation=cv2.INTER_AREA)
+        found = mesh.process(np.ascontiguousarray(rgb)).multi_face_landmarks or []
+        scale = np.array([width, height, width], np.float32)
+        return [np.array([(p.x, p.y, p.z) for p in face.landmark], np.float32) * scale for face in found]
