@@ -64,7 +64,7 @@ def edit_shape(model: FaceModel, solve: Solve, curves: EmotionCurves, editor: Sh
         raise MienError(f"The emotion curves have {len(curves)} frames, the shot has {T}; sample them again.")
     da, db = np.zeros((T, model.identity_count), np.float32), np.zeros((T, model.expression_count), np.float32)
     step = MouthStep(model)
-    for start, end in runs(solve):
+    for start, end in solve.segments:
         part = slice(start, end)
         a, b = residual(editor, solve.alpha, solve.beta[part], curves.effective[part], curves.neutralise[part])
         b += curves.mouth[part, None] * step(b)
@@ -118,14 +118,3 @@ def smooth(values: np.ndarray) -> np.ndarray:
     padded = np.concatenate([values[:1], values, values[-1:]])
     return HANN[0] * padded[:-2] + HANN[1] * padded[1:-1] + HANN[2] * padded[2:]
 
-
-def runs(solve: Solve) -> list[tuple[int, int]]:
-    """[start, end) runs of solved frames within takes."""
-    starts = {0, *map(int, solve.cuts)}
-    result: list[tuple[int, int]] = []
-    for i in np.flatnonzero(solve.solved):
-        if result and result[-1][1] == i and int(i) not in starts:
-            result[-1] = (result[-1][0], int(i) + 1)
-        else:
-            result.append((int(i), int(i) + 1))
-    return result

@@ -146,6 +146,18 @@ class Shot:
             return Path(plate_path).resolve().as_posix()
 
 
+def takes(present: np.ndarray, cuts: np.ndarray) -> list[tuple[int, int]]:
+    """[start, end) runs of present frames (T,) bool that neither a gap nor a cut interrupts; nothing is smoothed across their ends."""
+    starts = {0, *map(int, cuts)}
+    runs: list[tuple[int, int]] = []
+    for i in map(int, np.flatnonzero(present)):
+        if runs and runs[-1][1] == i and i not in starts:
+            runs[-1] = (runs[-1][0], i + 1)
+        else:
+            runs.append((i, i + 1))
+    return runs
+
+
 @dataclass(eq=False)
 class Track:
     """Landmarks of one face, T frames, N landmarks."""
@@ -172,15 +184,8 @@ class Track:
 
     @property
     def segments(self) -> list[tuple[int, int]]:
-        """[start, end) runs of found frames that no cut or gap interrupts; nothing is smoothed across their ends."""
-        starts = {0, *map(int, self.cuts)}
-        runs: list[tuple[int, int]] = []
-        for i in np.flatnonzero(self.found):
-            if runs and runs[-1][1] == i and i not in starts:
-                runs[-1] = (runs[-1][0], int(i) + 1)
-            else:
-                runs.append((int(i), int(i) + 1))
-        return runs
+        """Runs of found frames within takes; see `takes`."""
+        return takes(self.found, self.cuts)
 
     def save(self, path: Path) -> None:
         write_npz(path, {"scheme": np.array(self.scheme), "landmarks": self.landmarks.astype(np.float32), "cuts": self.cuts.astype(np.int32),
@@ -221,6 +226,11 @@ class Solve:
     def solved(self) -> np.ndarray:
         """(T,) bool."""
         return np.isfinite(self.translation[:, 0])
+
+    @property
+    def segments(self) -> list[tuple[int, int]]:
+        """As Track.segments, of solved frames."""
+        return takes(self.solved, self.cuts)
 
     def save(self, path: Path) -> None:
         camera = np.array([self.camera.width, self.camera.height, self.camera.focal, self.camera.cx, self.camera.cy])

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bake: the face layer of every frame as EXR, only where something changed, so that it can stop and go on at any frame."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..mesh.emotion import EmotionCurves
+from ..mesh.files import atomic_path, read_json, write_json
+from ..mesh.shot import Shot
+from .edit import EditSettings, ShotEditor
+from .media import PlateReader, srgb_to_linear, write_face_layer, write_matte
+from .progress import Reporter
+from .rendering import FaceLayer
+
+COVER = 24
+"""Pixels by which the patch reaches beyond the matte, so that the matte can be blurred or grown in the compositor."""
+
+
+class Manifest:
+    """bake/manifest.json: one content hash per frame number, and the plate that plate/ was written from."""
+
+    def __init__(self, shot: Shot):
+        self.path = shot.bake_folder / "manifest.json"
+        data = read_json(self.path) if self.path.exists() else {}
+        self.frames: dict[str, str] = data.get("frames", {})
+        self.plate: str = data.get("plate", "")
+
+    def save(self) -> None:
+        write_json(self.path, {"schema": 1, "plate": self.plate, "frames": self.frames})
+
+
+def stale_frames(shot: Shot, editor: ShotEditor, manifest: Manifest) -> list[int]:
+    """Indices whose face layer is missing or out of date."""
+    return [i for i in range(shot.plate.frame_count)
+            if manifest.frames.get(str(shot.frame_number(i))) != editor.content_hash(i)
+            or not shot.face_path(i).exists() or not shot.matte_path(i).exists()]
+
+
+def bake(folder: Path, *, settings: dict | None = None, report: Reporter) -> dict:
+    """Bring bake/ (and plate/ for a movie) up to date with emotion.npz.
+
+    Returns {"baked": frames written, "total": frames, "rest": frames that stay the plate, "jitter": edited over original mesh}.
+    Raises MienError when a file of the shot is missing or does not fit.
+    """
+    shot = Shot.load(folder)
+    editor = ShotEditor(shot, EmotionCurves.load(shot.emotion_path), EditSettings.from_dict(settings), report)
+    manifest = Manifest(shot)
+    todo = stale_frames(shot, editor, manifest)
+    movie = shot.plate.kind == "movie"
+    if manifest.plate != shot.plate.fingerprint:
+        shutil.rmtree(shot.plate_folder, ignore_errors=True)
+        manifest.plate = shot.plate.fingerprint
+    decode = set(todo) | {i for i in range(shot.plate.frame_count) if movie and not shot.plate_frame_path(i).exists()}
+    changed = frozenset(todo)
+    blank: Path | None = None
+    done = 0
+    report.step("bake", 0, len(decode))
+    for frame in wanted_frames(PlateReader(shot.plate_path, shot.plate), sorted(decode)):
+        i, name = frame.index, str(shot.frame_number(frame.index))
+        if movie and not shot.plate_frame_path(i).exists():
+            write_plate_frame(shot.plate_frame_path(i), frame.pixels)
+        if i in changed:
+            manifest.frames.pop(name, None)
+            layer = editor.layer(i, frame.pixels)
+            if layer is None and blank is not None:
+                _copy(blank, shot, i)
+            else:
+                write_layer(shot, i, layer)
+                blank = blank if layer is not None else shot.face_path(i)
+            manifest.frames[name] = editor.content_hash(i)
+            manifest.save()
+        done += 1
+        report.step("bake", done, len(decode))
+    manifest.save()
+    rest = int(sum(not a for a in editor.edit.active))
+    return {"baked": len(todo), "total": shot.plate.frame_count, "rest": rest, "jitter": round(editor.jitter(), 4)}
+
+
+def wanted_frames(reader: PlateReader, indices: list[int]):
+    """Frames of some indices in order, decoding each run of neighbours once."""
+    runs = np.split(np.array(indices, int), np.flatnonzero(np.diff(indices) > 1) + 1) if indices else []
+    for run in runs:
+        yield from reader.frames(int(run[0]), int(run[-1]) + 1)
+
+
+def write_layer(shot: Shot, index: int, layer: FaceLayer | None) -> None:
+    """The layer of one frame as face and matte EXR of the plate's size; an empty one where the frame stays the plate."""
+    height, width = shot.plate.height, shot.plate.width
+    rgba, matte = np.zeros((height, width, 4), np.float32), np.zeros((height, width), np.float32)
+    if layer is not None:
+        l, t, r, b = layer.box
+        matte[t:b, l:r] = layer.matte
+        cover = cv2.dilate((layer.matte > 0).astype(np.uint8), np.ones((2 * COVER + 1, 2 * COVER + 1), np.uint8))[..., None]
+        rgba[t:b, l:r, :3] = scene_linear(layer.patch[..., :3], shot.plate.linear) * cover
+        rgba[t:b, l:r, 3:] = cover
+    write_face_layer(shot.face_path(index), rgba)
+    write_matte(shot.matte_path(index), matte)
+
+
+def scene_linear(pixels: np.ndarray, linear: bool) -> np.ndarray:
+    """Plate pixels of any depth -> float32 scene-linear."""
+    if linear:
+        return pixels.astype(np.float32)
+    return srgb_to_linear(pixels.astype(np.float32) / (255 if pixels.dtype == np.uint8 else 65535)).astype(np.float32)
+
+
+def write_plate_frame(path: Path, pixels: np.ndarray) -> None:
+    """A decoded frame as PNG of its own depth, so that Blender and the engine see the same pixels."""
+    code = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+    ok, data = cv2.imencode(".png", cv2.cvtColor(pixels, code), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    assert ok
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.tobytes())
+
+
+def _copy(blank: Path, shot: Shot, index: int) -> None:
+    """Every frame that stays the plate has the same empty files."""
+    matte = blank.with_name(blank.name.replace("face.", "matte.", 1))
+    for source, target in ((blank, shot.face_path(index)), (matte, shot.matte_path(index))):
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
+

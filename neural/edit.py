@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a solved shot and its curves to the face layer of any frame."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+
+from ..mesh.camera import place
+from ..mesh.editor import edit_shape, make_editor
+from ..mesh.emotion import EmotionCurves
+from ..mesh.errors import MienError
+from ..mesh.model import FaceModel, load_model
+from ..mesh.shot import Shot, Solve, Track
+from .glasses import GLASSES_CHOICES, glasses_hold, wears_glasses
+from .progress import Reporter
+from .rendering import FaceLayer, PlateRenderer, RenderSettings
+
+RENDERER_VERSION = 1
+"""Raise it when the same input gives other pixels, so that old bakes are known to be out of date."""
+
+
+@dataclass(frozen=True)
+class EditSettings:
+    """What the artist can choose for a bake besides the curves."""
+
+    editor: str = "analytic"
+    """Level 1: "analytic" (FACS recipes)."""
+    glasses: str = "auto"
+    """Hold the glasses' rims still: "on", "off", or "auto" (looked for when the shot is solved)."""
+
+    @classmethod
+    def from_dict(cls, data: dict | None) -> EditSettings:
+        """Raises MienError for an unknown setting or value."""
+        known = {f.name for f in fields(cls)}
+        for name in data or {}:
+            if name not in known:
+                raise MienError(f"There is no setting '{name}'; use one of {', '.join(sorted(known))}.")
+        settings = cls(**(data or {}))
+        if settings.glasses not in GLASSES_CHOICES:
+            raise MienError(f"The setting glasses is '{settings.glasses}'; use one of {', '.join(GLASSES_CHOICES)}.")
+        return settings
+
+
+class ShotEditor:
+    """Everything a frame of the edit depends on, loaded once; `layer` is then a pure function of the frame."""
+
+    def __init__(self, shot: Shot, curves: EmotionCurves, settings: EditSettings, report: Reporter):
+        self.shot, self.settings = shot, settings
+        self.model: FaceModel = load_model(shot.model)
+        if shot.model_hash != self.model.hash:
+            raise MienError(f"{shot.folder} was solved with another version of the face model '{shot.model}'; solve the shot again.")
+        self.track, self.solve = Track.load(shot), Solve.load(shot)
+        if self.solve.beta.shape[1] != self.model.expression_count or len(self.solve.alpha) != self.model.identity_count:
+            raise MienError(f"{shot.solve_path} does not fit the face model '{shot.model}'; solve the shot again.")
+        self.edit = edit_shape(self.model, self.solve, curves, make_editor(settings.editor, self.model))
+        self.renderer = PlateRenderer(self.model, self.solve.camera, RenderSettings())
+        self.hold = glasses_hold(self.model) if wears_glasses(settings.glasses, shot, report) else None
+
+    def shapes(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Model vertices of a frame on the picture as filmed and as edited, (V, 2) pixels, and the edited depths (V,); None at rest."""
+        if not self.edit.active[index]:
+            return None
+        s, r = self.solve, self.renderer
+        pose = s.rotation[index].astype(np.float64), s.translation[index].astype(np.float64)
+        before, _ = r.project(s.alpha, s.beta[index], *pose)
+        after_points = place(self.model.shape(s.alpha + self.edit.alpha[index], s.beta[index] + self.edit.beta[index]).astype(np.float64), *pose)
+        after = s.camera.project(after_points)
+        offset = r.lock(before, self.track.landmarks[index].astype(np.float64))
+        return before + offset, after + offset, after_points[:, 2].astype(np.float32)
+
+    def layer(self, index: int, plate: np.ndarray) -> FaceLayer | None:
+        """The face layer of a frame over its plate (H, W, C); None when the frame stays as it is."""
+        shapes = self.shapes(index)
+        return None if shapes is None else self.renderer.render(plate, *shapes, hold=self.hold)
+
+    def content_hash(self, index: int) -> str:
+        """Changes exactly when something the frame's pixels depend on changes; "rest" for a frame that stays the plate."""
+        if not self.edit.active[index]:
+            return "rest"
+        digest = hashlib.sha256()
+        s = self.solve
+        for array in (self.edit.alpha[index], self.edit.beta[index], s.alpha, s.beta[index], s.rotation[index], s.translation[index],
+                      self.track.landmarks[index]):
+            digest.update(np.ascontiguousarray(array, np.float32).tobytes())
+        facts = (RENDERER_VERSION, self.model.hash, self.shot.plate.fingerprint, self.solve.camera.focal, self.hold is not None,
+                 sorted(asdict(self.renderer.settings).items()))
+        digest.update(repr(facts).encode())
+        return digest.hexdigest()[:24]
+
+    def jitter(self) -> float:
+        """High-frequency motion of the edited mesh over that of the original, in the head frame (1 = as steady as the plate's)."""
+        active = self.edit.active
+        ratios = []
+        vertices = self.model.landmark_vertices
+        for start, end in self.solve.segments:
+            if end - start > 2 and active[start:end].all():
+                before = self.model.displacement(self.solve.beta[start:end])[:, vertices]
+                change = self.model.displacement(self.edit.beta[start:end])[:, vertices]
+                ratios.append((np.abs(np.diff(before + change, 2, axis=0)).mean(), np.abs(np.diff(before, 2, axis=0)).mean()))
+        return float(sum(a for a, _ in ratios) / max(sum(b for _, b in ratios), 1e-12)) if ratios else 1.0

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The stages of a shot as functions; engine jobs and the command line are thin wrappers over them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from ..mesh.emotion import EmotionCurves
+from ..mesh.errors import MienError
+from ..mesh.model import load_model
+from ..mesh.shot import Shot, Solve, Track
+from .bake import bake
+from .edit import EditSettings, ShotEditor
+from .glasses import GLASSES_THRESHOLD, glasses_score
+from .media import PlateReader, open_writer, probe_plate
+from .progress import Reporter
+from .solving import solve_track
+from .texture import shot_texture, write_texture
+from .tracking import track_plate
+
+SENSOR = 36.0
+"""mm: width of the sensor that a focal length in mm refers to, along the picture's longer side."""
+
+__all__ = ["bake", "edit", "solve", "track"]
+
+
+def track(plate: Path, folder: Path, *, face: int = 0, first_frame: int | None = None, fps: Fraction | None = None, report: Reporter) -> Shot:
+    """Landmarks of one face on every frame; makes the shot folder. An earlier solve of the shot is removed, as it would not fit.
+
+    Raises MienError for a plate that cannot be read or shows no face; then nothing is written.
+    """
+    facts = probe_plate(plate, first_frame, **({"fps": fps} if fps else {}))
+    shot = Shot(Path(folder), facts, face)
+    result = track_plate(PlateReader(Path(facts.path), facts).frames(), facts, report, face=face)
+    shot.plate = replace(facts, path=shot.relative_plate(facts.path))
+    result.save(shot.track_path)
+    for old in (shot.solve_path, shot.texture_path):
+        old.unlink(missing_ok=True)
+    shot.save()
+    return shot
+
+
+def solve(folder: Path, *, model: str = "default", focal_mm: float | None = None, report: Reporter) -> Shot:
+    """Identity, camera, expression and pose from the track, and the shot's UV texture.
+
+    focal_mm: focal length on a 36 mm wide sensor (longer side of the picture), when it is known. Raises MienError.
+    """
+    shot = Shot.load(folder)
+    if focal_mm is not None and not 4 <= focal_mm <= 2000:
+        raise MienError(f"The focal length {focal_mm:g} mm is not within 4 to 2000 mm.")
+    landmarks, face_model = Track.load(shot), load_model(model)
+    focal = focal_mm / SENSOR * max(shot.plate.width, shot.plate.height) if focal_mm else None
+    result = solve_track(face_model, landmarks, shot.plate, report, focal=focal)
+    shot.model, shot.model_hash, shot.camera = model, face_model.hash, result.camera
+    texture = shot_texture(shot, face_model, landmarks, result, report)
+    shot.settings["glasses_seen"] = glasses_score(texture, face_model) > GLASSES_THRESHOLD
+    shot.settings["focal_given"] = focal is not None
+    write_texture(shot.texture_path, texture)
+    result.save(shot.solve_path)
+    shot.save()
+    return shot
+
+
+def solve_summary(shot: Shot) -> dict:
+    """What `mien solve` prints: frames, solved, reprojection (median of frames, parts of the eye distance), focal in px and mm, cuts, lost."""
+    result = Solve.load(shot)
+    solved = result.solved
+    return {"frames": len(solved), "solved": int(solved.sum()), "reprojection": float(np.median(result.reprojection[solved])),
+            "focal": result.camera.focal, "focal_mm": result.camera.focal * SENSOR / max(shot.plate.width, shot.plate.height),
+            "cuts": [shot.frame_number(int(c)) for c in result.cuts], "lost": [shot.frame_number(int(i)) for i in np.flatnonzero(~solved)]}
+
+
+def edit(folder: Path, curves: EmotionCurves, output: Path, *, codec: str | None = None, settings: dict | None = None, report: Reporter) -> dict:
+    """The edited plate as a movie or sequence, with the plate's own audio. Streams; nothing is kept in the shot folder.
+
+    Returns {"frames", "changed", "jitter", "output"}. Raises MienError; then no output is left.
+    """
+    shot = Shot.load(folder)
+    editor = ShotEditor(shot, curves, EditSettings.from_dict(settings), report)
+    reader = PlateReader(shot.plate_path, shot.plate)
+    total = shot.plate.frame_count
+    report.step("render", 0, total)
+    with open_writer(output, shot.plate, codec, audio_from=shot.plate_path if shot.plate.audio else None) as writer:
+        for frame in reader.frames():
+            layer = editor.layer(frame.index, frame.pixels)
+            writer.write(frame.pixels if layer is None else layer.over(frame.pixels), frame.time)
+            report.step("render", frame.index + 1, total)
+    return {"frames": total, "changed": int(editor.edit.active.sum()), "jitter": round(editor.jitter(), 4), "output": str(output)}

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shot's UV texture: unwrapped frames (Sun et al. 2023, section 3.2), the median over time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..mesh.camera import place
+from ..mesh.files import atomic_path
+from ..mesh.model import FaceModel
+from ..mesh.shot import Shot, Solve, Track
+from .media import PlateReader, display8
+from .progress import Reporter
+from .rendering import PlateRenderer
+from .rendering.raster import rasterise
+
+SIZE = 1024
+SAMPLES = 15
+FACING = 0.25
+"""Cosine of the view angle under which a surface is seen too flat to be unwrapped."""
+
+
+class Unwrapper:
+    """Maps frames to UV space of one model and size."""
+
+    def __init__(self, model: FaceModel, size: int = SIZE):
+        self.model, self.size = model, size
+        # One vertex may stand at several UVs (seams): rasterise in UV space over UV points, carrying what their vertices have.
+        self.vertex_of_uv = np.zeros(len(model.uv), np.int64)
+        self.vertex_of_uv[model.uv_triangles.ravel()] = model.triangles.ravel()
+        self.xy = np.stack([model.uv[:, 0] * size, (1 - model.uv[:, 1]) * size], 1).astype(np.float32)
+
+    def _carry(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Vertex values (V, C) -> (size, size, C) and where the face is (size, size) bool."""
+        out = np.zeros((self.size, self.size, values.shape[1]), np.float32)
+        z = np.full((self.size, self.size), np.inf, np.float32)
+        flat = np.zeros(len(self.xy), np.float32)
+        rasterise(self.xy, flat, self.model.uv_triangles.astype(np.int32), values[self.vertex_of_uv].astype(np.float32), out, z, 0.0)
+        return out, np.isfinite(z)
+
+    def __call__(self, rgb: np.ndarray, xy: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Frame (H, W, 3), vertices on it (V, 2) pixels and in camera axes (V, 3) -> texture (size, size, 3), visibility (size, size) 0..1."""
+        t = self.model.triangles
+        normals = np.zeros((len(points), 3))
+        face = np.cross(points[t[:, 1]] - points[t[:, 0]], points[t[:, 2]] - points[t[:, 0]])
+        for corner in range(3):
+            np.add.at(normals, t[:, corner], face)
+        view = -points / np.linalg.norm(points, axis=1, keepdims=True)
+        cosine = (normals * view).sum(1) / np.maximum(np.linalg.norm(normals, axis=1), 1e-12)
+        cosine *= np.sign(np.median(cosine))  # whichever way the model's triangles turn, most of a face looks at the camera
+        carried, inside = self._carry(np.concatenate([xy, cosine[:, None]], 1).astype(np.float32))
+        texture = cv2.remap(rgb, carried[..., 0] - 0.5, carried[..., 1] - 0.5, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        in_picture = (carried[..., 0] >= 0) & (carried[..., 0] < rgb.shape[1]) & (carried[..., 1] >= 0) & (carried[..., 1] < rgb.shape[0])
+        return texture, inside * in_picture * np.clip((carried[..., 2] - FACING) / 0.3, 0, 1)
+
+
+def shot_texture(shot: Shot, model: FaceModel, track: Track, solve: Solve, report: Reporter) -> np.ndarray:
+    """The median texture (SIZE, SIZE, 3) uint8 RGB of evenly chosen solved frames; what no frame shows is filled from around."""
+    renderer, unwrap = PlateRenderer(model, solve.camera), Unwrapper(model)
+    solved = np.flatnonzero(solve.solved)
+    chosen = solved[np.unique(np.round(np.linspace(0, len(solved) - 1, SAMPLES)).astype(int))]
+    reader = PlateReader(shot.plate_path, shot.plate)
+    textures, seen = [], []
+    for done, index in enumerate(chosen):
+        report.step("texture", done, len(chosen))
+        rgb = display8(reader.frame(int(index)).pixels, shot.plate.linear)
+        pose = solve.rotation[index].astype(np.float64), solve.translation[index].astype(np.float64)
+        points = place(model.shape(solve.alpha, solve.beta[index]).astype(np.float64), *pose)
+        xy = solve.camera.project(points)
+        texture, visible = unwrap(rgb, xy + renderer.lock(xy, track.landmarks[index].astype(np.float64)), points)
+        textures.append(texture)
+        seen.append(visible > 0.5)
+    report.step("texture", len(chosen), len(chosen))
+    stack, mask = np.stack(textures).astype(np.float32), np.stack(seen)
+    stack[~mask] = np.nan
+    known = mask.any(0)
+    result = np.zeros(stack.shape[1:], np.float32)
+    result[known] = np.nanmedian(stack[:, known], axis=0)
+    return fill_outwards(np.clip(np.round(result), 0, 255).astype(np.uint8), known)
+
+
+def fill_outwards(texture: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Give every unknown texel the nearest known texel's colour, so that no filter ever meets black at the border."""
+    if known.all() or not known.any():
+        return texture
+    _, labels = cv2.distanceTransformWithLabels((~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    colours = np.zeros((labels.max() + 1, 3), texture.dtype)
+    colours[labels[known]] = texture[known]
+    return np.where(known[..., None], texture, colours[labels])
+
+
+def write_texture(path: Path, texture: np.ndarray) -> None:
+    """RGB uint8 -> PNG, atomically."""
+    with atomic_path(path) as temporary:
+        ok, data = cv2.imencode(".png", cv2.cvtColor(texture, cv2.COLOR_RGB2BGR))
+        assert ok
+        temporary.write_bytes(data.tobytes())
