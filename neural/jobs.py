@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine's jobs by name: the worker runs them for Blender, the command line for itself.
+
+A job takes JSON-able parameters and a Reporter and returns a JSON-able result. Here parameters are checked and turned into
+the types of `stages`, which does the work and is imported, with everything heavy, only when a job runs.
+
+    track     plate, folder, [face, first_frame, fps]        -> track_summary
+    solve     folder, [model, focal_mm]                      -> solve_summary
+    bake      folder, [settings]                             -> what stages.bake returns
+    edit      folder, output, [curves, controls, codec, settings] -> what stages.edit returns
+    selftest                                                 -> selftest.selftest
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..mesh.errors import MienError
+from .progress import Reporter
+
+if TYPE_CHECKING:
+    from ..mesh.emotion import EmotionCurves
+    from ..mesh.shot import Shot
+
+JobFunction = Callable[[Mapping[str, Any], Reporter], "dict[str, Any]"]
+"""(params, report) -> result."""
+
+DELIVERIES: Mapping[str, tuple[str, ...]] = {".mp4": ("h264",), ".mov": ("prores", "h264", "ffv1"), ".png": ("png",), ".exr": ("exr",)}
+"""Codecs that a file extension can hold, its default first; .png and .exr are sequences."""
+CODECS = ("h264", "prores", "ffv1", "png", "exr")
+SETTINGS: Mapping[str, tuple[str, ...]] = {"glasses": ("auto", "on", "off"), "editor": ("analytic",)}
+"""What `settings` of bake and edit may say."""
+
+
+# -- parameters ---------------------------------------------------------------------------------------------------------
+
+def _path(value: Any) -> Path:
+    if not isinstance(value, str) or not value:
+        raise ValueError("a path")
+    return Path(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("a name")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError("a whole number")
+    return value
+
+
+def _index(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError("0 or a larger whole number")
+    return value
+
+
+def _positive(value: Any) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < float("inf"):
+        raise ValueError("a number above 0")
+    return float(value)
+
+
+def frame_rate(value: Any) -> Fraction:
+    """25, "23.976", "24000/1001" or [24000, 1001] as a fraction. Raises ValueError for anything else."""
+    try:
+        rate = Fraction(*value) if isinstance(value, (list, tuple)) else Fraction(str(value))
+        if rate > 0:
+            return rate
+    except (TypeError, ValueError, ZeroDivisionError):
+        pass
+    raise ValueError("frames a second such as 25, 23.976 or 24000/1001")
+
+
+def _settings(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError("an object")
+    for key, choice in value.items():
+        if key not in SETTINGS:
+            raise ValueError(f"an object with {' and '.join(SETTINGS)}, not '{key}'")
+        if choice not in SETTINGS[key]:
+            raise ValueError(f"an object whose '{key}' is {' or '.join(SETTINGS[key])}")
+    return dict(value)
+
+
+def _controls(value: Any) -> dict[str, float]:
+    if not isinstance(value, dict) or not all(isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v <= 1 for v in value.values()):
+        raise ValueError("an object of numbers within 0 and 1")
+    return {str(k): float(v) for k, v in value.items()}
+
+
+Check = Callable[[Any], Any]
+
+
+def checked(job: str, params: Mapping[str, Any], required: Mapping[str, Check], optional: Mapping[str, Check]) -> dict[str, Any]:
+    """The parameters in their own types; optional ones that are missing or null are left out.
+
+    Raises MienError that names the parameter that is unknown, missing or wrong.
+    """
+    known = {**required, **optional}
+    for name in params:
+        if name not in known:
+            raise MienError(f"'{job}' has no parameter '{name}'; it takes {', '.join(known) or 'none'}.")
+    out = {}
+    for name, check in known.items():
+        if params.get(name) is None:
+            if name in required:
+                raise MienError(f"'{job}' needs the parameter '{name}'.")
+            continue
+        try:
+            out[name] = check(params[name])
+        except ValueError as error:
+            raise MienError(f"'{name}' of '{job}' must be {error}; it is {params[name]!r:.100}.") from error
+    return out
+
+
+def check_delivery(output: Path, codec: str | None) -> str:
+    """The codec for this output, the extension's default when None. Raises MienError when they do not fit."""
+    allowed = DELIVERIES.get(output.suffix.lower())
+    if allowed is None:
+        raise MienError(f"{output} must end in {', '.join(DELIVERIES)}.")
+    if codec is not None and codec not in allowed:
+        fitting = [s for s, codecs in DELIVERIES.items() if codec in codecs]
+        raise MienError(f"{output.suffix} cannot hold the codec '{codec}'; " +
+                        (f"use {' or '.join(fitting)} for it." if fitting else f"use one of {', '.join(CODECS)}."))
+    if output.suffix.lower() in (".png", ".exr") and "#" not in output.name:
+        raise MienError(f"{output} is a sequence and needs its frame number's place, such as {output.stem}.####{output.suffix}.")
+    return codec or allowed[0]
+
+
+# -- results ------------------------------------------------------------------------------------------------------------
+
+def plain(value: Any) -> Any:
+    """`value` in the types of JSON: paths as text, numpy values as Python's, what is not finite as None."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(v) for v in value]
+    if isinstance(value, (Path, Fraction)):
+        return str(value)
+    if hasattr(value, "tolist"):  # numpy arrays and scalars, without importing numpy
+        return plain(value.tolist())
+    if isinstance(value, float) and not -float("inf") < value < float("inf"):
+        return None
+    return value
+
+
+def frame_ranges(numbers: Iterable[int]) -> list[list[int]]:
+    """Sorted frame numbers as [first, last] ranges: 3 4 5 9 -> [3, 5], [9, 9]."""
+    ranges: list[list[int]] = []
+    for number in map(int, numbers):
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ranges
+
+
+def _frames(shot: Shot, found: Any, cuts: Any) -> dict[str, Any]:
+    first = shot.plate.first_frame
+    return {"folder": str(shot.folder.absolute()), "frames": shot.plate.frame_count, "first_frame": first, "fps": list(shot.plate.fps),
+            "size": [shot.plate.width, shot.plate.height], "lost": frame_ranges(first + i for i, f in enumerate(found) if not f),
+            "cuts": [first + int(c) for c in cuts]}
+
+
+def track_summary(shot: Shot) -> dict[str, Any]:
+    """folder, frames, first_frame, fps, size, lost (ranges of frame numbers), cuts (frame numbers), tracked, faces (most seen)."""
+    from ..mesh.shot import Track
+    track = Track.load(shot)
+    return {**_frames(shot, track.found, track.cuts), "tracked": int(track.found.sum()), "faces": int(track.faces.max(initial=0)), "face": shot.face}
+
+
+def solve_summary(shot: Shot) -> dict[str, Any]:
+    """As `track_summary`, with solved, model, focal (pixels), focal_mm (36 mm wide sensor), reprojection (median over the
+    solved frames, in % of the distance of the outer eye corners; None when there is none)."""
+    import numpy as np
+
+    from ..mesh.shot import Solve
+    solve = Solve.load(shot)
+    errors = solve.reprojection[solve.solved & np.isfinite(solve.reprojection)]
+    return plain({**_frames(shot, solve.solved, solve.cuts), "solved": int(solve.solved.sum()), "model": shot.model,
+                  "focal": solve.camera.focal, "focal_mm": solve.camera.focal / solve.camera.width * 36.0,
+                  "reprojection": float(np.median(errors)) * 100 if len(errors) else None})
+
+
+# -- jobs ---------------------------------------------------------------------------------------------------------------
+
+def track(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
+    p = checked("track", params, {"plate": _path, "folder": _path}, {"face": _index, "first_frame": _whole, "fps": frame_rate})
+    from . import stages
+    return track_summary(stages.track(p.pop("plate"), p.pop("folder"), **p, report=report))
+
+
+def solve(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
+    p = checked("solve", params, {"folder": _path}, {"model": _text, "focal_mm": _positive})
+    from . import stages
+    return solve_summary(stages.solve(p.pop("folder"), **p, report=report))
+
+
+def bake(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
+    p = checked("bake", params, {"folder": _path}, {"settings": _settings})
+    from . import stages
+    return plain(stages.bake(p.pop("folder"), **p, report=report))
+
+
+def edit(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
+    """`curves` is a .csv or .npz; `controls` (name -> value) holds on every frame, over the curves. Without both, the shot's own emotion.npz."""
+    p = checked("edit", params, {"folder": _path, "output": _path},
+                {"curves": _path, "controls": _controls, "codec": _text, "settings": _settings})
+    check_delivery(p["output"], p.get("codec"))
+    curves = _curves(p["folder"], p.pop("curves", None), p.pop("controls", None))
+    from . import stages
+    return plain(stages.edit(p.pop("folder"), curves, p.pop("output"), **p, report=report))
+
+
+def _curves(folder: Path, table: Path | None, controls: Mapping[str, float] | None) -> EmotionCurves:
+    from ..mesh.emotion import CONTROLS, EMOTIONS, EmotionCurves
+    from ..mesh.shot import Shot
+    shot = Shot.load(folder)
+    frames = shot.plate.frame_count
+    for name in controls or {}:
+        if name not in CONTROLS:
+            raise MienError(f"There is no emotion or control '{name}'; use one of {', '.join(CONTROLS)}.")
+    if table is None and controls is not None:
+        return EmotionCurves.constant(frames, **controls)
+    source = table or shot.emotion_path
+    if source.suffix.lower() == ".csv":
+        curves = EmotionCurves.from_csv(source, shot.plate.first_frame, frames)
+    else:
+        curves = EmotionCurves.load(source)
+    if len(curves) != frames:
+        raise MienError(f"{source} has {len(curves)} frames, the shot {folder} has {frames}; write the curves again.")
+    for name, value in (controls or {}).items():
+        column = curves.emotions[:, EMOTIONS.index(name)] if name in EMOTIONS else getattr(curves, name)
+        column[:] = value
+    return curves
+
+
+def selftest(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
+    checked("selftest", params, {}, {})
+    from .selftest import selftest as test
+    return test(report)
+
+
+JOBS: Mapping[str, JobFunction] = {"track": track, "solve": solve, "bake": bake, "edit": edit, "selftest": selftest}
