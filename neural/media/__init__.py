@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plates in and out: probing, streaming frames, writing deliveries and EXR layers."""
+
+from .colour import display8, linear_to_srgb, srgb_to_linear, to_display, to_linear
+from .exr import read_exr, write_exr, write_face_layer, write_matte
+from .probe import fingerprint, probe_plate
+from .reader import Frame, PlateReader
+
+__all__ = ["Frame", "PlateReader", "display8", "fingerprint", "linear_to_srgb", "probe_plate", "read_exr", "srgb_to_linear", "to_display", "to_linear",
+           "write_exr", "write_face_layer", "write_matte"]

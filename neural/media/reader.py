@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading a plate frame by frame, from any frame on, in constant memory.
+
+Movies are converted by FFmpeg's default conversion, so 8-bit frames equal those of the ffmpeg command bit for bit. A stream
+that does not name its matrix is taken as BT.601, as FFmpeg does; the writer mirrors that, so nothing shifts between plate and edit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import av
+import av.container
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from ...mesh.errors import MienError
+from ...mesh.shot import Plate
+from .movie import FrameIndex, index_frames, open_movie, origin_seconds, pixel_kind, truncated, turns, upright, video_stream
+from .probe import fingerprint
+from .stills import parse_pattern, read_still
+
+READ_AHEAD = 3
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a plate."""
+
+    index: int
+    """Counted from 0."""
+    time: float
+    """Presentation time in seconds; the sound of the plate has the same zero."""
+    pixels: np.ndarray
+    """(H, W, 3|4) uint8 | uint16 | float32, RGB(A), upright, contiguous."""
+
+
+class PlateReader:
+    """Frames of a plate. One reader may serve several iterators at once; each opens the file for itself."""
+
+    def __init__(self, path: Path | str, plate: Plate) -> None:
+        """`path` is absolute (`Shot.plate_path`). Raises MienError when the footage is not what `plate` describes."""
+        self.path, self.plate = Path(path), plate
+        self._index: FrameIndex | None = None
+        self._origin = 0.0
+        if plate.fingerprint and fingerprint(self.path, plate) != plate.fingerprint:
+            raise MienError(f"{self.path} has changed since it was tracked; track the plate again.")
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        """Frames [start, stop). Raises MienError that names the frame when one cannot be read."""
+        stop = self.plate.frame_count if stop is None else min(stop, self.plate.frame_count)
+        if start < 0:
+            raise ValueError(f"start must not be negative, is {start}")
+        if start >= stop:
+            return iter(())
+        return self._sequence(start, stop) if self.plate.kind == "sequence" else self._movie(start, stop)
+
+    def frame(self, index: int) -> Frame:
+        """One frame. Raises IndexError outside the plate."""
+        if not 0 <= index < self.plate.frame_count:
+            raise IndexError(f"the plate has {self.plate.frame_count} frames, not {index + 1}")
+        with contextlib.closing(self.frames(index, index + 1)) as frames:
+            return next(frames)
+
+    def _sequence(self, start: int, stop: int) -> Iterator[Frame]:
+        pattern = parse_pattern(self.path, guess=False)
+        rate = float(self.plate.rate)
+        with ThreadPoolExecutor(2, "mien-read") as pool:
+            numbers = iter(range(start, stop))
+            ahead = deque((i, pool.submit(read_still, pattern.file(self.plate.first_frame + i))) for i in islice(numbers, READ_AHEAD))
+            try:
+                while ahead:
+                    index, future = ahead.popleft()
+                    pixels = future.result()
+                    for i in islice(numbers, 1):
+                        ahead.append((i, pool.submit(read_still, pattern.file(self.plate.first_frame + i))))
+                    yield Frame(index, index / rate, self._checked(pixels, index))
+            finally:
+                for _, future in ahead:
+                    future.cancel()
+
+    def _movie(self, start: int, stop: int) -> Iterator[Frame]:
+        index = self._frame_index()
+        with open_movie(self.path) as container:
+            stream = video_stream(self.path, container)
+            form = pixel_kind(stream)[0]
+            tick, rate, turn = float(stream.time_base), float(self.plate.rate), None
+            following = start
+            try:
+                for position, frame in self._decoded(container, stream, index, start):
+                    if position < start:
+                        continue
+                    if position > following:
+                        break
+                    turn = turns(frame) if turn is None else turn
+                    pixels = upright(frame.to_ndarray(format=form), turn)
+                    time = position / rate if frame.pts is None else frame.pts * tick - self._origin
+                    yield Frame(position, time, self._checked(pixels, position))
+                    following += 1
+                    if following >= stop:
+                        return
+            except (av.error.FFmpegError, OSError) as error:
+                raise truncated(self.path, following, self.plate.frame_count) from error
+            raise truncated(self.path, following, self.plate.frame_count)
+
+    def _decoded(self, container: av.container.InputContainer, stream: VideoStream, index: FrameIndex, start: int) -> Iterator[tuple[int, VideoFrame]]:
+        """(position, frame) from some frame at or before `start` on."""
+        if not index.exact:
+            yield from enumerate(container.decode(stream))
+            return
+        target = index.pts[start]
+        for key in reversed(np.flatnonzero(index.keys[:, 0] <= target)) if start else ():
+            if key == 0:
+                break
+            # Some containers seek by decoding time: take what they give and look where it lands.
+            container.seek(int(index.keys[key, 1]), stream=stream, backward=True)
+            frames = container.decode(stream)
+            first = next((f for f in frames if f.pts is not None), None)
+            if first is not None and first.pts <= target:
+                yield from self._placed(first, frames, index)
+                return
+        if start:
+            container.seek(int(min(index.pts[0], index.keys[0].min())), stream=stream, backward=True)
+        yield from enumerate(container.decode(stream))
+
+    @staticmethod
+    def _placed(first: VideoFrame, rest: Iterator[VideoFrame], index: FrameIndex) -> Iterator[tuple[int, VideoFrame]]:
+        yield int(np.searchsorted(index.pts, first.pts)), first
+        for frame in rest:
+            yield int(np.searchsorted(index.pts, frame.pts)), frame
+
+    def _frame_index(self) -> FrameIndex:
+        if self._index is None:
+            with open_movie(self.path) as container:
+                stream = video_stream(self.path, container)
+                self._origin = origin_seconds(container)
+                self._index = index_frames(self.path, container, stream)
+            if self._index.exact and len(self._index.pts) != self.plate.frame_count:
+                raise MienError(f"{self.path} has {len(self._index.pts)} frames, the shot was made from {self.plate.frame_count}; track the plate again.")
+        return self._index
+
+    def _checked(self, pixels: np.ndarray, index: int) -> np.ndarray:
+        plate = self.plate
+        if pixels.shape[:2] != (plate.height, plate.width):
+            raise MienError(f"{self.path}: frame {plate.first_frame + index} is {pixels.shape[1]} x {pixels.shape[0]}, "
+                            f"the plate {plate.width} x {plate.height}; give footage of one size.")
+        if pixels.dtype.itemsize * 8 != plate.bits or pixels.shape[2] != (4 if plate.alpha else 3):
+            raise MienError(f"{self.path}: frame {plate.first_frame + index} has {pixels.shape[2]} channels of {pixels.dtype}, "
+                            f"the plate {4 if plate.alpha else 3} of {plate.bits} bits; give footage of one format.")
+        return pixels
