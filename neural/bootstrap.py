@@ -27,6 +27,7 @@ def register_package(root):
     """Make the folder `root` importable as `mien`, whatever it is called and wherever the working directory is."""
     init = os.path.join(root, "__init__.py")
     spec = importlib.util.spec_from_file_location("mien", init, submodule_search_locations=[root])
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["mien"] = module
     spec.loader.exec_module(module)

@@ -13,6 +13,7 @@ the types of `stages`, which does the work and is imported, with everything heav
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -31,8 +32,6 @@ JobFunction = Callable[[Mapping[str, Any], Reporter], "dict[str, Any]"]
 DELIVERIES: Mapping[str, tuple[str, ...]] = {".mp4": ("h264",), ".mov": ("prores", "h264", "ffv1"), ".png": ("png",), ".exr": ("exr",)}
 """Codecs that a file extension can hold, its default first; .png and .exr are sequences."""
 CODECS = ("h264", "prores", "ffv1", "png", "exr")
-SETTINGS: Mapping[str, tuple[str, ...]] = {"glasses": ("auto", "on", "off"), "editor": ("analytic",)}
-"""What `settings` of bake and edit may say."""
 
 
 # -- parameters ---------------------------------------------------------------------------------------------------------
@@ -78,14 +77,9 @@ def frame_rate(value: Any) -> Fraction:
     raise ValueError("frames a second such as 25, 23.976 or 24000/1001")
 
 
-def _settings(value: Any) -> dict[str, str]:
+def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("an object")
-    for key, choice in value.items():
-        if key not in SETTINGS:
-            raise ValueError(f"an object with {' and '.join(SETTINGS)}, not '{key}'")
-        if choice not in SETTINGS[key]:
-            raise ValueError(f"an object whose '{key}' is {' or '.join(SETTINGS[key])}")
     return dict(value)
 
 
@@ -129,9 +123,22 @@ def check_delivery(output: Path, codec: str | None) -> str:
         fitting = [s for s, codecs in DELIVERIES.items() if codec in codecs]
         raise MienError(f"{output.suffix} cannot hold the codec '{codec}'; " +
                         (f"use {' or '.join(fitting)} for it." if fitting else f"use one of {', '.join(CODECS)}."))
-    if output.suffix.lower() in (".png", ".exr") and "#" not in output.name:
+    if output.suffix.lower() in (".png", ".exr") and not {"#", "%"} & set(output.name):
         raise MienError(f"{output} is a sequence and needs its frame number's place, such as {output.stem}.####{output.suffix}.")
     return codec or allowed[0]
+
+
+def check_place(output: Path) -> None:
+    """Find out before hours of work that the output cannot be written. Raises MienError."""
+    if output.is_dir():
+        raise MienError(f"{output} is a folder; give the name of a file in it.")
+    folder = output.absolute().parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise MienError(f"Cannot write {output}: {folder} is no folder.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise MienError(f"Cannot write {output}: the folder {folder} is read-only; choose another one.")
 
 
 # -- results ------------------------------------------------------------------------------------------------------------
@@ -162,31 +169,25 @@ def frame_ranges(numbers: Iterable[int]) -> list[list[int]]:
     return ranges
 
 
-def _frames(shot: Shot, found: Any, cuts: Any) -> dict[str, Any]:
-    first = shot.plate.first_frame
-    return {"folder": str(shot.folder.absolute()), "frames": shot.plate.frame_count, "first_frame": first, "fps": list(shot.plate.fps),
-            "size": [shot.plate.width, shot.plate.height], "lost": frame_ranges(first + i for i, f in enumerate(found) if not f),
-            "cuts": [first + int(c) for c in cuts]}
+def _facts(shot: Shot) -> dict[str, Any]:
+    return {"folder": str(shot.folder.absolute()), "first_frame": shot.plate.first_frame, "fps": list(shot.plate.fps),
+            "size": [shot.plate.width, shot.plate.height], "face": shot.face, "audio": shot.plate.audio}
 
 
 def track_summary(shot: Shot) -> dict[str, Any]:
-    """folder, frames, first_frame, fps, size, lost (ranges of frame numbers), cuts (frame numbers), tracked, faces (most seen)."""
+    """folder, first_frame, fps, size, face, audio, frames, tracked (count), faces (most seen), lost (ranges of frame numbers), cuts."""
     from ..mesh.shot import Track
     track = Track.load(shot)
-    return {**_frames(shot, track.found, track.cuts), "tracked": int(track.found.sum()), "faces": int(track.faces.max(initial=0)), "face": shot.face}
+    first = shot.plate.first_frame
+    return {**_facts(shot), "frames": len(track.found), "tracked": int(track.found.sum()), "faces": int(track.faces.max(initial=0)),
+            "lost": frame_ranges(first + i for i, found in enumerate(track.found) if not found), "cuts": [first + int(c) for c in track.cuts]}
 
 
 def solve_summary(shot: Shot) -> dict[str, Any]:
-    """As `track_summary`, with solved, model, focal (pixels), focal_mm (36 mm wide sensor), reprojection (median over the
-    solved frames, in % of the distance of the outer eye corners; None when there is none)."""
-    import numpy as np
-
-    from ..mesh.shot import Solve
-    solve = Solve.load(shot)
-    errors = solve.reprojection[solve.solved & np.isfinite(solve.reprojection)]
-    return plain({**_frames(shot, solve.solved, solve.cuts), "solved": int(solve.solved.sum()), "model": shot.model,
-                  "focal": solve.camera.focal, "focal_mm": solve.camera.focal / solve.camera.width * 36.0,
-                  "reprojection": float(np.median(errors)) * 100 if len(errors) else None})
+    """The shot's facts and `stages.solve_summary`; lost as ranges, numbers that do not exist as None."""
+    from . import stages
+    summary = stages.solve_summary(shot)
+    return plain({**_facts(shot), "model": shot.model, **summary, "lost": frame_ranges(summary["lost"])})
 
 
 # -- jobs ---------------------------------------------------------------------------------------------------------------
@@ -204,7 +205,7 @@ def solve(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
 
 
 def bake(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
-    p = checked("bake", params, {"folder": _path}, {"settings": _settings})
+    p = checked("bake", params, {"folder": _path}, {"settings": _object})
     from . import stages
     return plain(stages.bake(p.pop("folder"), **p, report=report))
 
@@ -212,8 +213,9 @@ def bake(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
 def edit(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     """`curves` is a .csv or .npz; `controls` (name -> value) holds on every frame, over the curves. Without both, the shot's own emotion.npz."""
     p = checked("edit", params, {"folder": _path, "output": _path},
-                {"curves": _path, "controls": _controls, "codec": _text, "settings": _settings})
+                {"curves": _path, "controls": _controls, "codec": _text, "settings": _object})
     check_delivery(p["output"], p.get("codec"))
+    check_place(p["output"])
     curves = _curves(p["folder"], p.pop("curves", None), p.pop("controls", None))
     from . import stages
     return plain(stages.edit(p.pop("folder"), curves, p.pop("output"), **p, report=report))

@@ -75,6 +75,6 @@ def _look_for_a_face() -> None:
     import mediapipe
     import numpy as np
 
-    with mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True) as mesh:
+    with mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True) as mesh:  # type: ignore[attr-defined]  # loaded lazily
         if mesh.process(np.zeros((64, 64, 3), np.uint8)).multi_face_landmarks:
             raise ArithmeticError("it sees a face in a black picture")

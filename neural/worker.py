@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
 from ..mesh.errors import MienError
+from .failures import told
 from .jobs import JOBS, JobFunction
 from .progress import Cancelled
 from .protocol import PROTOCOL, Cancel, Done, Error, Hello, Message, Progress, ProtocolError, Quit, Run, Warn, decode, encode
@@ -165,19 +166,6 @@ class Worker:
 
 class Terminated(SystemExit):
     """SIGTERM: leaves the job through its `finally` blocks, then ends the process."""
-
-
-def told(error: BaseException, job: str) -> tuple[str, str]:
-    """(one sentence, kind of ERROR) for whatever ended a job."""
-    if isinstance(error, MienError):
-        return str(error), "user"
-    if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] != "mien":
-        return (f"The engine's Python {sys.executable} lacks the package '{error.name}'; install Mien's requirements into it "
-                "or choose another Python."), "user"
-    if isinstance(error, MemoryError):
-        return f"The memory did not suffice for '{job}'; close other programs or use a smaller plate.", "user"
-    first = str(error).strip().splitlines()[0] if str(error).strip() else ""
-    return f"'{job}' failed by a mistake in Mien ({type(error).__name__}{': ' + first if first else ''}); the log tells where.", "defect"
 
 
 def take_stdio() -> tuple[BinaryIO, BinaryIO]:

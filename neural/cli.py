@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line `mien`: the engine's jobs without Blender.
+
+Exit codes: 0 done, 1 failed with one sentence on stderr, 2 usage, 130 cancelled with Ctrl-C, 143 ended by SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..mesh.errors import MienError
+from .console import Console, console
+from .failures import told
+from .jobs import CODECS, JOBS, check_delivery, check_place, frame_rate
+from .progress import Cancelled
+from .version import mien_version
+
+PLATE_OPTIONS = ("face", "first_frame", "fps", "model", "focal_mm", "shot")
+"""Of `mien edit`: they have a meaning only where a plate is given."""
+
+
+# -- arguments ----------------------------------------------------------------------------------------------------------
+
+def _unit(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number within 0 and 1")
+    return value
+
+
+def _emotions(text: str) -> dict[str, float]:
+    """ "happy=0.8,sad=0.2" -> {"happy": 0.8, "sad": 0.2}"""
+    from ..mesh.emotion import EMOTIONS  # brings numpy, which --help can do without
+    out = {}
+    for part in text.split(","):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if name not in EMOTIONS:
+            raise argparse.ArgumentTypeError(f"there is no emotion {name!r}; use one of {', '.join(EMOTIONS)}")
+        if not equals:
+            raise argparse.ArgumentTypeError(f"{name} needs an intensity, such as {name}=0.8")
+        out[name] = _unit(value)
+    return out
+
+
+def _rate(text: str) -> str:
+    try:
+        frame_rate(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} must be {error}") from error
+    return text
+
+
+def _face(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of a face; 0 is the largest")
+    return int(text)
+
+
+def _millimetres(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no focal length in mm")
+    return value
+
+
+def build_parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show tracebacks and what the libraries print")
+    parser = argparse.ArgumentParser(prog="mien", description="Direct the emotion of a filmed performance.",
+                                     epilog="Exit code: 0 done, 1 failed, 2 wrong usage, 130 cancelled.")
+    parser.add_argument("--version", action="version", version=f"mien {mien_version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text, parents=[common], allow_abbrev=False)
+        sub.set_defaults(parser=sub)
+        return sub
+
+    def add_track(p: argparse.ArgumentParser) -> None:
+        p.add_argument("--face", type=_face, metavar="N", help="which face, counted from the largest on the first frame that shows one (0)")
+        p.add_argument("--first-frame", type=int, metavar="N", help="number of the plate's first frame (1; a sequence has its own)")
+        p.add_argument("--fps", type=_rate, metavar="R", help="frame rate, such as 25 or 24000/1001 (the plate's own; 24 for a sequence)")
+
+    def add_solve(p: argparse.ArgumentParser) -> None:
+        p.add_argument("--model", metavar="NAME", help="face model (default)")
+        p.add_argument("--focal-mm", type=_millimetres, metavar="F", help="focal length on a 36 mm wide sensor, where it is known (solved)")
+
+    p = add("track", "Find the face on every frame of a plate; makes a shot folder.")
+    p.add_argument("plate", type=Path, metavar="PLATE", help="a movie, or an image sequence such as name.####.exr")
+    p.add_argument("-o", "--output", type=Path, required=True, metavar="SHOT", help="the shot folder, NAME.mien by custom")
+    add_track(p)
+
+    p = add("solve", "Solve identity, expression, pose and camera of a tracked shot.")
+    p.add_argument("shot", type=Path, metavar="SHOT", help="a shot folder")
+    add_solve(p)
+
+    p = add("edit", "Change the emotion of a solved shot, or of a plate in one go.")
+    p.add_argument("target", type=Path, metavar="SHOT|PLATE", help="a solved shot folder; or a plate, then all the stages are done")
+    p.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="OUT.mp4, OUT.mov, OUT.####.png or OUT.####.exr")
+    p.add_argument("--codec", choices=CODECS, help="mp4: h264; mov: prores, h264 or lossless ffv1 (the first is the default)")
+    what = p.add_mutually_exclusive_group()
+    what.add_argument("--emotion", type=_emotions, action="append", metavar="NAME=X[,...]", help="intensities 0 to 1 for the whole shot: happy=0.8")
+    what.add_argument("--curves", type=Path, metavar="CSV", help="a table with a column 'frame' and any of the emotions and controls")
+    p.add_argument("--mouth", type=_unit, metavar="X", help="how strictly the lips keep to the words, 0 to 1 (0.5)")
+    p.add_argument("--neutralise", type=_unit, metavar="X", help="how much of the acted emotion is taken away, 0 to 1 (0)")
+    p.add_argument("--glasses", choices=("auto", "on", "off"), help="keep the rims of glasses straight (auto)")
+    p.add_argument("--shot", type=Path, metavar="SHOT", help="with a plate: keep the shot in this folder")
+    add_track(p)
+    add_solve(p)
+
+    commands.add_parser("demo", help="Make a plate and run everything on it.", add_help=False)
+    add("selftest", "Check that the engine's packages are there and work.")
+    return parser
+
+
+# -- commands -----------------------------------------------------------------------------------------------------------
+
+def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """The options that were given, as parameters of a job."""
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
+def _ranges(ranges: Sequence[Sequence[int]]) -> str:
+    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in ranges) or "none"
+
+
+def _tell_shot(summary: dict[str, Any], terminal: Console) -> None:
+    terminal.say(f"cuts          {', '.join(map(str, summary['cuts'])) or 'none'}")
+    terminal.say(f"lost frames   {_ranges(summary['lost'])}")
+
+
+def _tell_track(summary: dict[str, Any], terminal: Console) -> None:
+    (width, height), (num, den), first, frames = summary["size"], summary["fps"], summary["first_frame"], summary["frames"]
+    rate = f"{num}" if den == 1 else f"{num}/{den}"
+    terminal.say(f"plate         {frames} frames ({first}-{first + frames - 1}), {width} x {height}, {rate} frames a second")
+    terminal.say(f"face          number {summary['face']}, found on {summary['tracked']} of {frames} frames")
+    _tell_shot(summary, terminal)
+
+
+def _tell_solve(summary: dict[str, Any], terminal: Console) -> None:
+    error = "unknown" if summary["reprojection"] is None else f"{summary['reprojection'] * 100:.2f} % of the inter-ocular distance (median)"
+    terminal.say(f"reprojection  {error}")
+    terminal.say(f"focal length  {summary['focal']:.0f} px ({summary['focal_mm']:.1f} mm on a 36 mm wide sensor)")
+    terminal.say(f"solved        {summary['solved']} of {summary['frames']} frames")
+    _tell_shot(summary, terminal)
+
+
+def _track(args: argparse.Namespace, terminal: Console) -> None:
+    params = {"plate": str(args.plate), "folder": str(args.output), **_given(args, "face", "first_frame", "fps")}
+    _tell_track(JOBS["track"](params, terminal), terminal)
+
+
+def _solve(args: argparse.Namespace, terminal: Console) -> None:
+    _tell_solve(JOBS["solve"]({"folder": str(args.shot), **_given(args, "model", "focal_mm")}, terminal), terminal)
+
+
+def is_plate(target: Path) -> bool:
+    """False for a shot folder. Raises MienError when `target` is neither that nor a plate."""
+    if target.is_dir():
+        return False
+    if target.is_file() or {"#", "%"} & set(target.name):
+        return True
+    raise MienError(f"{target} {'is no file' if target.exists() else 'does not exist'}; give a shot folder made by 'mien track', "
+                    "a movie, or a sequence such as name.####.exr.")
+
+
+def _edit(args: argparse.Namespace, terminal: Console) -> None:
+    params: dict[str, Any] = {"output": str(args.output), **_given(args, "codec")}
+    controls = _given(args, "mouth", "neutralise")
+    for emotions in args.emotion or ():
+        controls.update(emotions)
+    if args.curves is not None:
+        params["curves"] = str(args.curves)
+    if controls:
+        params["controls"] = controls
+    if args.glasses is not None:
+        params["settings"] = {"glasses": args.glasses}
+    check_place(args.output)
+    with contextlib.ExitStack() as stack:
+        folder = args.target
+        if is_plate(args.target):
+            if args.output.absolute() == args.target.absolute():
+                raise MienError(f"{args.output} is the plate itself; choose another name for the output.")
+            folder = args.shot or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mien-"))) / f"{args.target.stem}.mien"
+            JOBS["track"]({"plate": str(args.target), "folder": str(folder), **_given(args, "face", "first_frame", "fps")}, terminal)
+            _tell_solve(JOBS["solve"]({"folder": str(folder), **_given(args, "model", "focal_mm")}, terminal), terminal)
+        result = JOBS["edit"]({"folder": str(folder), **params}, terminal)
+    if "changed" in result:
+        terminal.say(f"changed       {result['changed']} of {result.get('frames')} frames")
+    if result.get("jitter") is not None:
+        terminal.say(f"jitter        {result['jitter']:.3f} of the original mesh's")
+    terminal.say(f"written       {result.get('output', args.output)}")
+
+
+def _selftest(args: argparse.Namespace, terminal: Console) -> None:
+    result = JOBS["selftest"]({}, terminal)
+    terminal.say(f"mien          {result['mien']}")
+    terminal.say(f"python        {result['python']} ({result['executable']})")
+    for name, version in result["packages"].items():
+        terminal.say(f"{name:<13} {version or 'not installed (optional)'}")
+
+
+COMMANDS = {"track": _track, "solve": _solve, "edit": _edit, "selftest": _selftest}
+
+
+def _check_edit(args: argparse.Namespace) -> None:
+    """What argparse cannot: options that do not go together. Exits with 2."""
+    parser: argparse.ArgumentParser = args.parser
+    if args.emotion is None and args.curves is None and args.neutralise is None:
+        parser.error("say what to change with --emotion, --curves or --neutralise")
+    try:
+        check_delivery(args.output, args.codec)
+    except MienError as error:
+        parser.error(f"{error}")
+    given = _given(args, *PLATE_OPTIONS)
+    if given and args.target.is_dir():
+        parser.error(f"--{next(iter(given)).replace('_', '-')} is for a plate, {args.target} is a shot folder")
+
+
+# -- the process --------------------------------------------------------------------------------------------------------
+
+def _terminate(signum: int, frame: object) -> None:
+    raise SystemExit(128 + signum)
+
+
+@contextlib.contextmanager
+def _tidy_on_terminate() -> Iterator[None]:
+    """SIGTERM, as from a farm, leaves through `finally` blocks, so that nothing temporary stays."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(args: argparse.Namespace) -> int:
+    keep_log = False
+    with _tidy_on_terminate(), console(keep_all=args.debug) as terminal:
+        try:
+            COMMANDS[args.command](args, terminal)
+            return 0
+        except (KeyboardInterrupt, Cancelled):
+            terminal.complain("cancelled")
+            return 130
+        except Exception as error:  # noqa: BLE001 - told in one sentence, with the traceback in the log
+            text, kind = told(error, args.command)
+            if kind == "defect" or args.debug:
+                traceback.print_exc()
+            keep_log = kind == "defect" and terminal.log_path is not None
+            terminal.complain(f"error: {text}" + (f" Log: {terminal.log_path}" if keep_log else ""))
+            return 1
+        finally:
+            if terminal.log_path is not None and not keep_log:
+                with contextlib.suppress(OSError):
+                    terminal.log_path.unlink()
+
+
+def _demo(argv: list[str]) -> int:
+    from .demo import main as demo  # type: ignore[attr-defined]
+    try:
+        return int(demo(argv) or 0)
+    except KeyboardInterrupt:
+        print("cancelled", file=sys.stderr)
+        return 130
+    except MienError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["demo"]:
+        return _demo(argv[1:])
+    try:
+        args = build_parser().parse_args(argv)
+        if args.command == "edit":
+            _check_edit(args)
+        return _run(args)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(bool(end.code))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
