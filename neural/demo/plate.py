@@ -41,7 +41,7 @@ MARGIN = 40
 """Pixels around the movie's picture that the camera may shake into."""
 CROP = (115, 0, 226)
 """left, top, side of the square of the portrait that is shown, pixels of the original."""
-SMILE_LEFT = 0.45
+SMILE_LEFT = 0.0
 """How much of the portrait's own smile the plate keeps: enough to be her, little enough to be given another."""
 SMILE = ("mouthSmile", "mouthDimple", "cheekSquint", "mouthUpperUp", "mouthStretch")
 GRAIN = 2.0
@@ -87,7 +87,7 @@ class Head:
     def performance(self, times: np.ndarray) -> np.ndarray:
         """(T,) seconds -> (T, B): the portrait's expression with part of its smile taken, plus speech and blinks."""
         names = self.model.expression_names
-        keep = np.array([SMILE_LEFT if name.startswith(SMILE) else 0.3 if name.startswith(("mouth", "jaw")) else 1.0 for name in names])
+        keep = np.array([SMILE_LEFT if name.startswith(SMILE) else 0.1 if name.startswith(("mouth", "jaw")) else 1.0 for name in names])
         beta = np.tile(self.beta * keep, (len(times), 1))
         actions = {**speech_actions(times), "eyeBlinkLeft": blink(times), "eyeBlinkRight": blink(times)}
         for name, values in actions.items():
@@ -130,7 +130,7 @@ def _shaken(picture: np.ndarray, shake: np.ndarray) -> np.ndarray:
     middle = picture.shape[0] / 2
     matrix = cv2.getRotationMatrix2D((middle - 0.5, middle - 0.5), float(np.degrees(roll)), float(1 + zoom))
     matrix[:, 2] += np.array([x, y]) * SIZE - MARGIN
-    return cv2.warpAffine(picture, matrix, (SIZE, SIZE), flags=cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT)
+    return cv2.warpAffine(picture, matrix, (SIZE, SIZE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
 
 
 def _grained(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 LIPS: dict[str, dict[str, float]] = {
-    "a": {"jawOpen": 0.62, "mouthLowerDownLeft": 0.15, "mouthLowerDownRight": 0.15},
+    "a": {"jawOpen": 0.50, "mouthLowerDownLeft": 0.15, "mouthLowerDownRight": 0.15},
     "e": {"jawOpen": 0.34, "mouthStretchLeft": 0.22, "mouthStretchRight": 0.22},
     "i": {"jawOpen": 0.16, "mouthStretchLeft": 0.34, "mouthStretchRight": 0.34},
     "o": {"jawOpen": 0.42, "mouthFunnel": 0.55},
