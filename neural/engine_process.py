@@ -134,7 +134,7 @@ class EngineProcess:
         self.started = time.monotonic()
         self._threads = [threading.Thread(target=target, name=f"mien-{target.__name__.strip('_')}", daemon=True)
                          for target in (self._write, self._read, self._keep_log)]
-        for thread in self._threads:
+        for thread in reversed(self._threads):  # the log first: the reader joins it at the end
             thread.start()
         _alive.add(self)
 
