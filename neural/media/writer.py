@@ -189,6 +189,8 @@ class MovieWriter(PlateWriter):
         super().__init__(output, plate)
         self.codec, self.source, self.audio_from = codec, source, audio_from
         self.muxer = MUXERS[output.suffix.lower()]
+        if (self.muxer, codec) == ("mov", "ffv1"):
+            self.muxer = "mp4"  # the same boxes; FFmpeg registers FFV1 there, under the tag that every reader of .mov knows
         self._atomic = None
         self._container: av.container.OutputContainer | None = None
         self._stream: VideoStream | None = None
