@@ -194,7 +194,8 @@ def _edit(args: argparse.Namespace, terminal: Console) -> None:
     with contextlib.ExitStack() as stack:
         folder = args.target
         if is_plate(args.target):
-            if args.output.exists() and args.output.samefile(args.target):
+            if args.output.absolute() == args.target.absolute() or (
+                    args.output.exists() and args.target.exists() and args.output.samefile(args.target)):
                 raise MienError(f"{args.output} is the plate itself; choose another name for the output.")
             folder = args.shot or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mien-"))) / f"{args.target.stem}.mien"
             JOBS["track"]({"plate": str(args.target), "folder": str(folder), **_given(args, "face", "first_frame", "fps")}, terminal)

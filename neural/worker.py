@@ -108,8 +108,8 @@ class Worker:
             log.warning("nobody reads the engine's answers (%s)", error)
 
     def serve(self) -> None:
-        threading.Thread(target=self._read, name="requests", daemon=True).start()
         self.send(Hello(PROTOCOL, platform.python_version(), os.getpid(), mien_version()))
+        threading.Thread(target=self._read, name="requests", daemon=True).start()
         while (item := self._queue.get()) is not None:
             run, cancelled = item
             self.send(self.do(run, PipeReporter(self.send, cancelled)))

@@ -178,6 +178,13 @@ def test_edit_fails_before_any_work(plate, shot, calls, tmp_path, capsys, target
     assert one_sentence(capsys.readouterr().err, word)
 
 
+def test_a_sequence_may_replace_an_older_movie_but_not_itself(calls, tmp_path, capsys):
+    (tmp_path / "o.mp4").touch()
+    assert cli.main(["edit", str(tmp_path / "p.####.png"), "-o", str(tmp_path / "o.mp4"), "--emotion", "happy=1"]) == 0
+    assert cli.main(["edit", str(tmp_path / "p.####.png"), "-o", str(tmp_path / "p.####.png"), "--emotion", "happy=1"]) == 1
+    assert "is the plate itself" in capsys.readouterr().err
+
+
 def one_sentence(err: str, word: str) -> bool:
     lines = err.splitlines()
     return len(lines) == 1 and lines[0].startswith("error: ") and word in lines[0]
