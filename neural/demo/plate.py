@@ -41,8 +41,8 @@ MARGIN = 40
 """Pixels around the movie's picture that the camera may shake into."""
 CROP = (115, 0, 226)
 """left, top, side of the square of the portrait that is shown, pixels of the original."""
-SMILE_LEFT = 0.0
-"""How much of the portrait's own smile the plate keeps: enough to be her, little enough to be given another."""
+SMILE_LEFT = -0.4
+"""How much of the portrait's own smile the plate keeps. Below zero, because the smile's folds and shadows stay in the pixels."""
 SMILE = ("mouthSmile", "mouthDimple", "cheekSquint", "mouthUpperUp", "mouthStretch")
 GRAIN = 2.0
 """Standard deviation of the film grain, 8-bit levels."""
