@@ -20,7 +20,7 @@ from typing import Any
 from ..mesh.errors import MienError
 from .console import Console, console
 from .failures import told
-from .jobs import CODECS, JOBS, check_delivery, check_place, frame_rate
+from .jobs import CODECS, JOBS, check_delivery, check_pattern, check_place, frame_rate
 from .progress import Cancelled
 from .version import mien_version
 
@@ -111,8 +111,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     p = add("edit", "Change the emotion of a solved shot, or of a plate in one go.")
     p.add_argument("target", type=Path, metavar="SHOT|PLATE", help="a solved shot folder; or a plate, then all the stages are done")
-    p.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="OUT.mp4, OUT.mov, OUT.####.png or OUT.####.exr")
-    p.add_argument("--codec", choices=CODECS, help="mp4: h264; mov: prores, h264 or lossless ffv1 (the first is the default)")
+    p.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="OUT.mp4, .mov, .avi, .mkv, OUT.####.png or OUT.####.exr")
+    p.add_argument("--codec", choices=CODECS, help="mp4: h264; mov: prores, h264, ffv1 (lossless); mkv: ffv1, h264; avi: ffv1; the first is the default")
     what = p.add_mutually_exclusive_group()
     what.add_argument("--emotion", type=_emotions, action="append", metavar="NAME=X[,...]", help="intensities 0 to 1 for the whole shot: happy=0.8")
     what.add_argument("--curves", type=Path, metavar="CSV", help="a table with a column 'frame' and any of the emotions and controls")
@@ -198,7 +198,8 @@ def _edit(args: argparse.Namespace, terminal: Console) -> None:
                     args.output.exists() and args.target.exists() and args.output.samefile(args.target)):
                 raise MienError(f"{args.output} is the plate itself; choose another name for the output.")
             folder = args.shot or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mien-"))) / f"{args.target.stem}.mien"
-            JOBS["track"]({"plate": str(args.target), "folder": str(folder), **_given(args, "face", "first_frame", "fps")}, terminal)
+            track = JOBS["track"]({"plate": str(args.target), "folder": str(folder), **_given(args, "face", "first_frame", "fps")}, terminal)
+            check_pattern(args.output, track["frames"])
             _tell_solve(JOBS["solve"]({"folder": str(folder), **_given(args, "model", "focal_mm")}, terminal), terminal)
         result = JOBS["edit"]({"folder": str(folder), **params}, terminal)
     if "changed" in result:

@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 JobFunction = Callable[[Mapping[str, Any], Reporter], "dict[str, Any]"]
 """(params, report) -> result."""
 
-DELIVERIES: Mapping[str, tuple[str, ...]] = {".mp4": ("h264",), ".mov": ("prores", "h264", "ffv1"), ".png": ("png",), ".exr": ("exr",)}
-"""Codecs that a file extension can hold, its default first; .png and .exr are sequences."""
+DELIVERIES: Mapping[str, tuple[str, ...]] = {
+    ".mp4": ("h264",), ".m4v": ("h264",), ".mov": ("prores", "h264", "ffv1"),
+    ".avi": ("ffv1",), ".mkv": ("ffv1", "h264"), ".png": ("png",), ".exr": ("exr",)}
+"""Codecs that a file extension can hold, its default first. The same as media.writer's, which is heavy to import; a test holds it."""
+PICTURES = (".png", ".exr")
 CODECS = ("h264", "prores", "ffv1", "png", "exr")
 
 
@@ -123,9 +126,13 @@ def check_delivery(output: Path, codec: str | None) -> str:
         fitting = [s for s, codecs in DELIVERIES.items() if codec in codecs]
         raise MienError(f"{output.suffix} cannot hold the codec '{codec}'; " +
                         (f"use {' or '.join(fitting)} for it." if fitting else f"use one of {', '.join(CODECS)}."))
-    if output.suffix.lower() in (".png", ".exr") and not {"#", "%"} & set(output.name):
-        raise MienError(f"{output} is a sequence and needs its frame number's place, such as {output.stem}.####{output.suffix}.")
     return codec or allowed[0]
+
+
+def check_pattern(output: Path, frames: int) -> None:
+    """Pictures of several frames need several names. Raises MienError."""
+    if output.suffix.lower() in PICTURES and frames > 1 and not {"#", "%"} & set(output.name):
+        raise MienError(f"{output} names one picture for {frames} frames; write {output.stem}.####{output.suffix} instead.")
 
 
 def check_place(output: Path) -> None:
@@ -216,7 +223,10 @@ def edit(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
                 {"curves": _path, "controls": _controls, "codec": _text, "settings": _object})
     check_delivery(p["output"], p.get("codec"))
     check_place(p["output"])
+    if p["output"].suffix.lower() in PICTURES:
+        p.pop("codec", None)  # said by the extension
     curves = _curves(p["folder"], p.pop("curves", None), p.pop("controls", None))
+    check_pattern(p["output"], len(curves))
     from . import stages
     return plain(stages.edit(p.pop("folder"), curves, p.pop("output"), **p, report=report))
 

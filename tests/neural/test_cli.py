@@ -89,9 +89,8 @@ def plate(tmp_path):
     "edit s.mien -o o.mp4 --emotion happy=1 --glasses maybe",
     "edit s.mien -o o.mp4 --emotion happy=1 --codec h265",
     "edit s.mien -o o.mp4 --emotion happy=1 --codec prores",
-    "edit s.mien -o o.avi --emotion happy=1",
+    "edit s.mien -o o.gif --emotion happy=1",
     "edit s.mien -o o --emotion happy=1",
-    "edit s.mien -o o.png --emotion happy=1",
     "edit s.mien -o o.####.exr --emotion happy=1 --codec png",
     "selftest now",
 ])
@@ -183,6 +182,12 @@ def test_a_sequence_may_replace_an_older_movie_but_not_itself(calls, tmp_path, c
     assert cli.main(["edit", str(tmp_path / "p.####.png"), "-o", str(tmp_path / "o.mp4"), "--emotion", "happy=1"]) == 0
     assert cli.main(["edit", str(tmp_path / "p.####.png"), "-o", str(tmp_path / "p.####.png"), "--emotion", "happy=1"]) == 1
     assert "is the plate itself" in capsys.readouterr().err
+
+
+def test_one_name_for_many_pictures_is_found_before_the_solve(plate, calls, tmp_path, capsys):
+    assert cli.main(["edit", str(plate), "-o", str(tmp_path / "o.png"), "--emotion", "happy=1"]) == 1
+    assert [name for name, _ in calls] == ["track"]
+    assert "o.####.png" in capsys.readouterr().err
 
 
 def one_sentence(err: str, word: str) -> bool:

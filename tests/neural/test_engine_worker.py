@@ -105,8 +105,8 @@ def test_cancel_raises_at_the_next_step(clock, sent):
     ("bake", {"folder": "b", "settings": "on"}, "'settings'"),
     ("edit", {"folder": "b", "output": "c.mp4", "controls": {"happy": 1.5}}, "'controls'"),
     ("edit", {"folder": "b", "output": "c.mp4", "codec": "prores"}, "prores"),
-    ("edit", {"folder": "b", "output": "c.avi"}, "c.avi"),
-    ("edit", {"folder": "b", "output": "c.png"}, "c.####.png"),
+    ("edit", {"folder": "b", "output": "c.gif"}, "c.gif"),
+    ("edit", {"folder": "b", "output": "c"}, ".mp4"),
     ("selftest", {"x": 1}, "takes none"),
 ])
 def test_a_wrong_parameter_is_named(job, params, word):
@@ -127,6 +127,19 @@ def test_frame_rates(given, rate):
     ("a.mp4", None, "h264"), ("a.MOV", None, "prores"), ("a.mov", "ffv1", "ffv1"), ("a.####.png", None, "png"), ("a.####.exr", "exr", "exr")])
 def test_the_codec_of_an_output(name, codec, wanted):
     assert jobs.check_delivery(Path(name), codec) == wanted
+
+
+def test_the_writer_agrees_on_containers_and_codecs():
+    from mien.neural.media import writer
+    assert {suffix: codecs for suffix, codecs in jobs.DELIVERIES.items() if suffix not in jobs.PICTURES} == {
+        suffix: writer.CODECS[muxer] for suffix, muxer in writer.MUXERS.items()}
+
+
+def test_pictures_of_many_frames_need_many_names():
+    jobs.check_pattern(Path("o.png"), 1)
+    jobs.check_pattern(Path("o.####.exr"), 9)
+    with pytest.raises(MienError, match="o.####.exr"):
+        jobs.check_pattern(Path("o.exr"), 9)
 
 
 def test_an_output_that_cannot_be_written_is_found_first(tmp_path):
