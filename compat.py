@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every difference between Blender 4.5 LTS, 5.0 and 5.2 LTS."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import bpy
+import numpy as np
+
+MAX_FPS = 32767
+"""Blender keeps fps in 16 bits."""
+
+
+# --- compositor, sequencer and output: operators.composite and operators.deliver ---
+
+def compositor_tree(scene: bpy.types.Scene, name: str) -> tuple[bpy.types.NodeTree, bpy.types.NodeSocket]:
+    """The scene's compositor tree, made when it has none, and the input socket of its output node.
+
+    5.0 and later: a node group called `name`, ending in a group output. 4.5: the scene's own tree, ending in a Composite node.
+    """
+    if bpy.app.version >= (5, 0, 0):
+        tree = scene.compositing_node_group
+        if tree is None:
+            tree = scene.compositing_node_group = bpy.data.node_groups.new(name, "CompositorNodeTree")
+        if not any(item.item_type == "SOCKET" and item.in_out == "OUTPUT" for item in tree.interface.items_tree):
+            tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
+        kind = "NodeGroupOutput"
+    else:
+        scene.use_nodes = True
+        tree, kind = scene.node_tree, "CompositorNodeComposite"
+    output = next((node for node in tree.nodes if node.bl_idname == kind), None)
+    if output is None:
+        output = tree.nodes.new(kind)
+    return tree, output.inputs[0]
+
+
+def over_sockets(node: bpy.types.Node) -> tuple[bpy.types.NodeSocket, bpy.types.NodeSocket, bpy.types.NodeSocket]:
+    """(background, foreground, factor) of an Alpha Over node; their order differs between 4.5 and 5.0."""
+    if bpy.app.version >= (5, 0, 0):
+        return node.inputs[0], node.inputs[1], node.inputs[2]
+    return node.inputs[1], node.inputs[2], node.inputs[0]
+
+
+def set_node_choice(node: bpy.types.Node, socket: str, menu: str, attribute: str, value: str) -> None:
+    """Choose a node's option: the menu socket `socket` of 5.0 and later, or the property `attribute` of 4.5."""
+    if socket in node.inputs:
+        node.inputs[socket].default_value = menu
+    else:
+        setattr(node, attribute, value)
+
+
+def set_still_output(scene: bpy.types.Scene, file_format: str, color_mode: str, color_depth: str) -> None:
+    """Write pictures: "PNG" or "OPEN_EXR", "RGB" or "RGBA", depth "8", "16" or "32"."""
+    settings = scene.render.image_settings
+    if hasattr(settings, "media_type"):
+        settings.media_type = "IMAGE"
+    settings.file_format = file_format
+    settings.color_mode, settings.color_depth = color_mode, color_depth
+
+
+def set_movie_output(scene: bpy.types.Scene, color_mode: str) -> None:
+    """Write a movie; the codec stands in `scene.render.ffmpeg`, which decides whether "RGBA" is allowed."""
+    settings = scene.render.image_settings
+    if hasattr(settings, "media_type"):
+        settings.media_type = "VIDEO"
+    settings.file_format = "FFMPEG"
+    settings.color_mode = color_mode
+
+
+def set_frame_rate(scene: bpy.types.Scene, numerator: int, denominator: int) -> bool:
+    """Give the scene an exact frame rate; False when Blender's movie writer can only come close to it.
+
+    Blender keeps fps as an integer and fps_base as a float32, and its movie writer cuts fps_base off to about seven decimal digits. So a pair is
+    chosen whose base is a short decimal, and the float is rounded up, so that cutting it off gives the decimal itself (1000000/33333 is 30 over
+    0.99999; the nearest float, 0.99998999, would be written as 0.99998).
+    """
+    rate = Fraction(numerator, denominator)
+    fps, base, exact = _frame_rate(rate)
+    scene.render.fps = fps
+    nearest = np.float32(base)
+    scene.render.fps_base = float(nearest if Fraction(float(nearest)) >= base else np.nextafter(nearest, np.float32(np.inf)))
+    return exact
+
+
+def _frame_rate(rate: Fraction) -> tuple[int, Fraction, bool]:
+    """(fps, base, exact) with fps / base == rate; the fps nearest to the rate is preferred, as it is what people expect to read."""
+    nominal = max(1, round(rate))
+    part = rate.numerator
+    for prime in (2, 5):
+        while part % prime == 0:
+            part //= prime
+    first = -(-nominal // part) * part
+    for fps in (nominal, *range(first, MAX_FPS + 1, part), *range(part, first, part)):
+        base = fps / rate
+        places = 7 - len(str(int(base)))
+        if base < 1_000_000 and (base * 10**places).denominator == 1:
+            return fps, base, True
+    return nominal, nominal / rate, False
