@@ -112,7 +112,7 @@ def build_parser() -> argparse.ArgumentParser:
     p = add("edit", "Change the emotion of a solved shot, or of a plate in one go.")
     p.add_argument("target", type=Path, metavar="SHOT|PLATE", help="a solved shot folder; or a plate, then all the stages are done")
     p.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="OUT.mp4, .mov, .avi, .mkv, OUT.####.png or OUT.####.exr")
-    p.add_argument("--codec", choices=CODECS, help="mp4: h264; mov: prores, h264, ffv1 (lossless); mkv: ffv1, h264; avi: ffv1; the first is the default")
+    p.add_argument("--codec", choices=CODECS, help="mp4: h264; mov: prores, h264, ffv1 (lossless); mkv: ffv1, h264; avi: ffv1; first is default")
     what = p.add_mutually_exclusive_group()
     what.add_argument("--emotion", type=_emotions, action="append", metavar="NAME=X[,...]", help="intensities 0 to 1 for the whole shot: happy=0.8")
     what.add_argument("--curves", type=Path, metavar="CSV", help="a table with a column 'frame' and any of the emotions and controls")
