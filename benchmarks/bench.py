@@ -20,10 +20,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mien.neural.contact_sheet import count_frames, read_frames
 from mien.neural.demo.plate import make_plate
 from mien.neural.demo.voice import voice
 from mien.neural.demo.writer import write_movie
+from mien.neural.media import PlateReader, probe_plate
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH, HEIGHT = 1280, 720
@@ -40,7 +40,7 @@ def wide(picture: np.ndarray) -> np.ndarray:
 
 def to_and_fro(path: Path, frames: int) -> Iterator[np.ndarray]:
     """`frames` pictures of a movie played forwards and backwards."""
-    pictures = [wide(p) for p in read_frames(str(path))]
+    pictures = [wide(frame.pixels) for frame in PlateReader(path, probe_plate(path)).frames()]
     order = [*range(len(pictures)), *range(len(pictures) - 2, 0, -1)]
     for i in range(frames):
         yield pictures[order[i % len(order)]]
@@ -75,7 +75,7 @@ def main() -> None:
     folder = ROOT / "out" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     plate = options.plate or bench_plate(folder, options.frames)
-    frames = count_frames(str(plate))
+    frames = probe_plate(plate).frame_count
     shot, out = folder / "bench.mien", folder / "edited.mp4"
     shutil.rmtree(shot, ignore_errors=True)
     mien = str(Path(sys.executable).with_name("mien"))

@@ -10,19 +10,16 @@ that faces are large. Pictures are arrays (H, W, 3) uint8 sRGB, mattes (H, W) fl
 from __future__ import annotations
 
 import argparse
-import glob
-import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-os.environ.setdefault("OPENCV_IO_ENABLE_OPENEXR", "1")  # cv2 reads it on import; EXR is how mattes are stored
-
-import av
 import cv2
 import numpy as np
 
 from ..mesh.errors import MienError
+from ..mesh.shot import Plate
+from .media import PlateReader, display8, probe_plate, read_exr
 
 ROWS = ("plate", "edit", "difference x 8", "matte")
 GAP = 4
@@ -111,72 +108,25 @@ def save_sheet(path: Path | str, sheet: np.ndarray) -> None:
         raise MienError(f"Cannot write the contact sheet {path} ({error.strerror or error}); choose another folder.") from error
 
 
-def sequence_files(pattern: str) -> list[str]:
-    """The files of `name.####.ext` in the order of their numbers."""
-    start, end = pattern.index("#"), pattern.rindex("#") + 1
-    head, tail = glob.escape(pattern[:start]), glob.escape(pattern[end:])
-    found = [p for p in glob.glob(head + "*" + tail) if p[start:len(p) - len(pattern[end:])].isdigit()]
-    return sorted(found, key=lambda p: int(p[start:len(p) - len(pattern[end:])]))
-
-
-def read_frames(path: str) -> Iterator[np.ndarray]:
-    """Every frame of a movie or of a sequence `name.####.png` as (H, W, 3) uint8, by FFmpeg's own conversion to rgb24.
-
-    Raises MienError when there is nothing to read.
-    """
-    files = sequence_files(path) if "#" in path else [path]
-    if not files:
-        raise MienError(f"There are no files {path}; check the pattern.")
-    for file in files:
-        try:
-            with av.open(file) as container:
-                if not container.streams.video:
-                    raise MienError(f"{file} has no picture; give a movie or an image sequence.")
-                container.streams.video[0].thread_type = "AUTO"
-                for frame in container.decode(video=0):
-                    yield frame.to_ndarray(format="rgb24")
-        except (av.FFmpegError, OSError) as error:
-            raise MienError(f"{file} cannot be decoded ({error}); check that it is a movie or an image.") from error
-
-
-def count_frames(path: str) -> int:
-    """How many frames `read_frames` gives; decodes only where the file does not say."""
-    if "#" in path:
-        return len(sequence_files(path))
-    try:
-        with av.open(path) as container:
-            known = container.streams.video[0].frames if container.streams.video else 0
-    except (av.FFmpegError, OSError) as error:
-        raise MienError(f"{path} cannot be decoded ({error}); check that it is a movie or an image.") from error
-    return known or sum(1 for _ in read_frames(path))
-
-
-def pick_frames(path: str, indices: Sequence[int]) -> list[np.ndarray]:
-    """The frames with these ascending indices."""
-    picked, wanted = [], set(indices)
-    for i, frame in enumerate(read_frames(path)):
-        if i in wanted:
-            picked.append(frame)
-        if i >= max(indices):
-            break
-    if len(picked) != len(wanted):
-        raise MienError(f"{path} ends before frame {max(indices) + 1}; plate and output must have as many frames.")
-    return picked
-
-
-def read_matte(path: Path | str) -> np.ndarray:
-    """A matte file (EXR, PNG) -> (H, W) float32. Raises MienError when it cannot be read."""
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise MienError(f"The matte {path} cannot be read; bake the frame again.")
-    scale = np.iinfo(image.dtype).max if np.issubdtype(image.dtype, np.integer) else 1
-    return (image if image.ndim == 2 else image[..., -1]).astype(np.float32) / scale
+def pick_frames(plate: Plate, indices: Sequence[int]) -> list[np.ndarray]:
+    """Some frames of a movie or sequence as (H, W, 3) uint8 sRGB. Raises MienError when it has fewer."""
+    if max(indices) >= plate.frame_count:
+        raise MienError(f"{plate.path} has {plate.frame_count} frames, frame {max(indices) + 1} is asked for; choose frames that both clips have.")
+    reader = PlateReader(plate.path, plate)
+    return [display8(reader.frame(i).pixels, plate.linear) for i in indices]
 
 
 def mattes_of(folder: Path | str, indices: Sequence[int], shape: tuple[int, int], first_frame: int) -> list[np.ndarray]:
     """The mattes `matte.####.exr` of a bake folder; frames without one (no edit) are empty."""
     paths = [Path(folder) / f"matte.{first_frame + i:04d}.exr" for i in indices]
-    return [read_matte(p) if p.exists() else np.zeros(shape, np.float32) for p in paths]
+    return [read_exr(p) if p.exists() else np.zeros(shape, np.float32) for p in paths]
+
+
+def _numbers(text: str) -> list[int]:
+    numbers = sorted({int(v) for v in text.split(",")})
+    if numbers[0] < 1:
+        raise ValueError(text)
+    return numbers
 
 
 def _box(text: str) -> Box:
@@ -192,20 +142,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("plate", help="movie or name.####.png")
     parser.add_argument("output", help="the edited movie or sequence")
     parser.add_argument("-o", "--out", required=True, help="PNG to write")
-    parser.add_argument("--frames", default="6", help="how many frames, evenly chosen, or their numbers from 1: 12,40,77")
+    parser.add_argument("--frames", type=_numbers, default=[6], help="how many frames, evenly chosen, or their numbers from 1: 12,40,77")
     parser.add_argument("--crop", type=_box, metavar="X,Y,W,H", help="part of the picture to show, in pixels")
     parser.add_argument("--matte-dir", help="bake folder with matte.####.exr")
     parser.add_argument("--first-frame", type=int, default=1, help="number of the first frame in the mattes' names")
     parser.add_argument("--cell", type=int, default=320, help="width of one picture on the sheet, pixels")
     options = parser.parse_args(arguments)
     try:
-        total = min(count_frames(options.plate), count_frames(options.output))
-        indices = [int(i) - 1 for i in options.frames.split(",")] if "," in options.frames else evenly(total, int(options.frames))
-        plate, edit = (pick_frames(p, indices) for p in (options.plate, options.output))
-        if plate[0].shape != edit[0].shape:
+        plate, output = probe_plate(options.plate), probe_plate(options.output)
+        if (plate.width, plate.height) != (output.width, output.height):
             raise MienError(f"{options.plate} and {options.output} differ in size; give the same shot before and after.")
-        mattes = mattes_of(options.matte_dir, indices, plate[0].shape[:2], options.first_frame) if options.matte_dir else None
-        save_sheet(options.out, contact_sheet(plate, edit, mattes, [f"frame {i + 1}" for i in indices], crop=options.crop, cell=options.cell))
+        total = min(plate.frame_count, output.frame_count)
+        indices = [i - 1 for i in options.frames] if len(options.frames) > 1 else evenly(total, options.frames[0])
+        mattes = mattes_of(options.matte_dir, indices, (plate.height, plate.width), options.first_frame) if options.matte_dir else None
+        sheet = contact_sheet(pick_frames(plate, indices), pick_frames(output, indices), mattes, [f"frame {i + 1}" for i in indices],
+                              crop=options.crop, cell=options.cell)
+        save_sheet(options.out, sheet)
     except MienError as error:
         print(f"mien: {error}", file=sys.stderr)
         return 1
