@@ -14,6 +14,9 @@ import numpy as np
 KNEE = 0.04045
 """Where IEC 61966-2-1 changes from a line to a power, in encoded values; the linear side is KNEE / 12.92 so that the two functions invert each other."""
 
+HALF_MAX = 65504.0
+"""The greatest finite half float."""
+
 
 def srgb_to_linear(x: np.ndarray) -> np.ndarray:
     """Decode sRGB to linear light (IEC 61966-2-1): (...) float in, same shape and float type out; beyond 0..1 it goes on as it is."""
@@ -38,7 +41,7 @@ def display8(pixels: np.ndarray, linear: bool) -> np.ndarray:
         return np.ascontiguousarray(rgb)
     if rgb.dtype == np.uint16:
         return np.ascontiguousarray(_narrow()[rgb])
-    half = np.clip(rgb, 0.0, 65504.0).astype(np.float16).view(np.uint16)  # a NaN stays one, and the table makes it 0
+    half = np.clip(rgb, 0.0, HALF_MAX).astype(np.float16).view(np.uint16)  # a NaN stays one, and the table makes it 0
     return np.ascontiguousarray((_half_to_display() if linear else _half_to_code())[half])
 
 
@@ -52,6 +55,14 @@ def to_linear(pixels: np.ndarray) -> np.ndarray:
         alpha = pixels[..., 3:].astype(np.float32) / np.float32(peak)
         linear = np.concatenate([linear[..., :3] * alpha, alpha], axis=2)
     return linear
+
+
+def to_half(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3|4) plate pixels -> scene-linear float16, as EXR files hold them; alpha becomes premultiplied. All 256 codes survive the way there and back."""
+    if pixels.dtype == np.uint8 and pixels.shape[2] == 3:
+        return np.take(_codes_to_half8(), pixels).view(np.float16)
+    linear = to_linear(pixels)
+    return np.clip(linear, -HALF_MAX, HALF_MAX).astype(np.float16)
 
 
 def to_display(pixels: np.ndarray, dtype: type = np.uint16) -> np.ndarray:
@@ -75,6 +86,11 @@ def _as_float(x: np.ndarray) -> np.ndarray:
 @cache
 def _codes_to_linear8() -> np.ndarray:
     return srgb_to_linear(np.arange(256) / 255.0).astype(np.float32)
+
+
+@cache
+def _codes_to_half8() -> np.ndarray:
+    return _codes_to_linear8().astype(np.float16).view(np.uint16)
 
 
 @cache

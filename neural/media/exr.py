@@ -10,16 +10,14 @@ import OpenEXR
 
 from ...mesh.errors import MienError
 from ...mesh.files import atomic_path
-
-HALF_MAX = 65504.0
+from .colour import HALF_MAX
 
 
 def write_face_layer(path: Path | str, rgba: np.ndarray, *, origin: tuple[int, int] = (0, 0), size: tuple[int, int] | None = None) -> None:
     """Write a face layer: (h, w, 4) float, scene-linear, premultiplied.
 
     The array may be only the patch: `origin` is the (x, y) pixel of its first corner in the frame and `size` the frame's
-    (width, height); the file then has a data window smaller than its display window. Outside the array the layer is transparent.
-    Raises MienError when the folder cannot be written.
+    (width, height); that is quicker to convert, and transparent around it. Raises MienError when the folder cannot be written.
     """
     if rgba.ndim != 3 or rgba.shape[2] != 4:
         raise ValueError(f"a face layer is (h, w, 4), not {rgba.shape}")
@@ -27,7 +25,7 @@ def write_face_layer(path: Path | str, rgba: np.ndarray, *, origin: tuple[int, i
 
 
 def write_matte(path: Path | str, matte: np.ndarray, *, origin: tuple[int, int] = (0, 0), size: tuple[int, int] | None = None) -> None:
-    """Write a matte: (h, w) float in 0..1, one channel. `origin` and `size` as in `write_face_layer`."""
+    """Write a matte: (h, w) float in 0..1, the single channel Y, which Blender shows as grey. `origin` and `size` as in `write_face_layer`."""
     if matte.ndim != 2:
         raise ValueError(f"a matte is (h, w), not {matte.shape}")
     write_exr(path, matte, origin=origin, size=size)
@@ -35,7 +33,10 @@ def write_matte(path: Path | str, matte: np.ndarray, *, origin: tuple[int, int] 
 
 def write_exr(path: Path | str, pixels: np.ndarray, *, origin: tuple[int, int] = (0, 0), size: tuple[int, int] | None = None,
               full_float: bool = False) -> None:
-    """Write (h, w) or (h, w, 3|4) float pixels, half unless `full_float`, ZIP compressed (16 lines a block). Raises MienError."""
+    """Write (h, w) or (h, w, 3|4) float pixels, half unless `full_float`, ZIP compressed (16 lines a block), zero around a patch. Raises MienError.
+
+    The data window is always the whole frame: Blender 5.0 takes the data window for the picture and loses where it was.
+    """
     height, width = pixels.shape[:2]
     frame_width, frame_height = size or (width, height)
     x, y = origin
@@ -43,12 +44,16 @@ def write_exr(path: Path | str, pixels: np.ndarray, *, origin: tuple[int, int] =
         raise ValueError(f"a {width} x {height} patch at {origin} leaves the {frame_width} x {frame_height} frame")
     if full_float:
         data = np.ascontiguousarray(pixels, dtype=np.float32)
+    elif pixels.dtype == np.float16:
+        data = np.ascontiguousarray(pixels)
     else:
-        data = np.ascontiguousarray(np.clip(pixels, -HALF_MAX, HALF_MAX) if pixels.dtype != np.float16 else pixels, dtype=np.float16)
+        data = np.clip(pixels, -HALF_MAX, HALF_MAX).astype(np.float16)
+    if (width, height) != (frame_width, frame_height):
+        frame = np.zeros((frame_height, frame_width, *data.shape[2:]), data.dtype)
+        frame[y:y + height, x:x + width] = data
+        data = frame
     name = "Y" if data.ndim == 2 else "RGB" if data.shape[2] == 3 else "RGBA"
-    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage,
-              "dataWindow": (np.array([x, y], np.int32), np.array([x + width - 1, y + height - 1], np.int32)),
-              "displayWindow": (np.array([0, 0], np.int32), np.array([frame_width - 1, frame_height - 1], np.int32))}
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
     with atomic_path(path) as temporary:
         try:
             OpenEXR.File(header, {name: OpenEXR.Channel(data)}).write(str(temporary))
