@@ -15,6 +15,8 @@ from .model import FaceModel
 
 LID_STILL, LID_FREE = 0.25, 0.75
 """Lids open less than the first part of their rest opening are not moved, above the second freely."""
+LID_LEAST = 0.4
+"""Narrow eyes take lid moves in proportion to their opening, but no less than this part of them."""
 ROUND_FROM, ROUND_FULL, ROUND_LEAVES = 0.92, 0.72, 0.35
 """A mouth narrower than this part of its rest width starts to weaken the corners' pull, down to what is left at the second."""
 
@@ -60,18 +62,20 @@ class AnalyticEditor:
         """(T, B) in 0..1: how much of each direction the frame's own lids and lips allow."""
         gain = np.ones_like(beta)
         for side, (upper, lower) in {"Right": (159, 145), "Left": (386, 374)}.items():
-            opening = self._relative(alpha, beta, upper, lower)
-            gain[:, self._lids[side]] = _ramp(opening, LID_STILL, LID_FREE)[:, None]
-        width = self._relative(alpha, beta, 61, 291)
+            opening, size = self._relative(alpha, beta, upper, lower)
+            gain[:, self._lids[side]] = (_ramp(opening, LID_STILL, LID_FREE) * np.clip(opening * size, LID_LEAST, 1))[:, None]
+        width, _ = self._relative(alpha, beta, 61, 291)
         gain[:, self._corners] = (ROUND_LEAVES + (1 - ROUND_LEAVES) * _ramp(width, ROUND_FULL, ROUND_FROM))[:, None]
         return gain
 
-    def _relative(self, alpha: np.ndarray, beta: np.ndarray, a: int, b: int) -> np.ndarray:
-        """(T,) distance of two landmarks over what it is on the person's resting face."""
+    def _relative(self, alpha: np.ndarray, beta: np.ndarray, a: int, b: int) -> tuple[np.ndarray, float]:
+        """(T,) distance of two landmarks over what it is on the person's resting face, and that over the mean face's."""
         va, vb = self.model.vertices_of_landmarks([a, b])
-        rest = (self.model.mean[va] - self.model.mean[vb]) + np.tensordot(alpha, self.model.identity[:, va] - self.model.identity[:, vb], 1)
+        mean = self.model.mean[va] - self.model.mean[vb]
+        rest = mean + np.tensordot(alpha, self.model.identity[:, va] - self.model.identity[:, vb], 1)
         moved = rest + beta @ (self.model.expression[:, va] - self.model.expression[:, vb])
-        return np.linalg.norm(moved, axis=1) / max(float(np.linalg.norm(rest)), 1e-6)
+        length = max(float(np.linalg.norm(rest)), 1e-6)
+        return np.linalg.norm(moved, axis=1) / length, length / max(float(np.linalg.norm(mean)), 1e-6)
 
 
 def _ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:

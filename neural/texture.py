@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -12,13 +13,15 @@ from ..mesh.camera import place
 from ..mesh.files import atomic_path
 from ..mesh.model import FaceModel
 from ..mesh.shot import Shot, Solve, Track
-from .media import PlateReader, display8
+from .media import Frame, PlateReader, display8
 from .progress import Reporter
 from .rendering import PlateRenderer
 from .rendering.raster import rasterise
 
 SIZE = 1024
 SAMPLES = 15
+SEEK_FROM = 40
+"""Frames between two samples beyond which seeking is cheaper than decoding all."""
 FACING = 0.25
 """Cosine of the view angle under which a surface is seen too flat to be unwrapped."""
 
@@ -64,9 +67,9 @@ def shot_texture(shot: Shot, model: FaceModel, track: Track, solve: Solve, repor
     chosen = solved[np.unique(np.round(np.linspace(0, len(solved) - 1, SAMPLES)).astype(int))]
     reader = PlateReader(shot.plate_path, shot.plate)
     textures, seen = [], []
-    for done, index in enumerate(chosen):
+    for done, frame in enumerate(_pick(reader, chosen)):
         report.step("texture", done, len(chosen))
-        rgb = display8(reader.frame(int(index)).pixels, shot.plate.linear)
+        index, rgb = frame.index, display8(frame.pixels, shot.plate.linear)
         pose = solve.rotation[index].astype(np.float64), solve.translation[index].astype(np.float64)
         points = place(model.shape(solve.alpha, solve.beta[index]).astype(np.float64), *pose)
         xy = solve.camera.project(points)
@@ -80,6 +83,15 @@ def shot_texture(shot: Shot, model: FaceModel, track: Track, solve: Solve, repor
     result = np.zeros(stack.shape[1:], np.float32)
     result[known] = np.nanmedian(stack[:, known], axis=0)
     return fill_outwards(np.clip(np.round(result), 0, 255).astype(np.uint8), known)
+
+
+def _pick(reader: PlateReader, chosen: np.ndarray) -> Iterator[Frame]:
+    """Frames at chosen indices: by decoding once through a short clip, by seeking in a long one."""
+    if len(chosen) > 1 and chosen[-1] - chosen[0] > SEEK_FROM * len(chosen):
+        yield from (reader.frame(int(i)) for i in chosen)
+    else:
+        wanted = frozenset(map(int, chosen))
+        yield from (f for f in reader.frames(int(chosen[0]), int(chosen[-1]) + 1) if f.index in wanted)
 
 
 def fill_outwards(texture: np.ndarray, known: np.ndarray) -> np.ndarray:

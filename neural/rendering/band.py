@@ -11,7 +11,7 @@ GRID = 96
 """Cells across a face: the band is smooth, so it is solved coarse and interpolated."""
 SWEEPS = 60
 COARSE_SWEEPS = 80
-OVER_RELAXATION = 1.75
+OVER_RELAXATION = 1.9
 
 
 @numba.njit(cache=True)

@@ -9,9 +9,16 @@ from scipy.sparse.linalg import splu
 
 from ...mesh.model import FaceModel
 
-EYE_RINGS = ((0.25, 0.45), (0.5, 0.12), (1.0, 0.0))
-"""(way from the lid margin to the eye's centre, part of the lid's displacement there): the eyeball stays where it looks."""
-MOUTH_ROWS = (0.25, 0.5, 0.75)
+EYE_RINGS = ((0.2, 0.6, 0.6), (0.45, 0.2, 0.22), (0.8, 0.0, 0.0), (1.0, 0.0, 0.0))
+"""(way from the lid margin to the eye's centre, part of the lid's move there when the lid opens, and when it closes).
+
+The eyeball stays where it looks. A closing lid slides over it, so only the lashes at its margin go with it; an opening lid
+bares what the plate never showed, so the outer part of the eye is stretched after it.
+"""
+MOUTH_ROWS = ((0.2, 0.7), (0.5, 1.0), (0.8, 0.7))
+"""(way from the upper inner lip to the lower, how dark an opening is there that the plate does not show)."""
+NEW_OPENING = (0.3, 0.75)
+"""Part of the gap between the lips that the edit made: below the first the plate's own mouth is stretched, above the second it is dark."""
 
 
 class RenderMesh:
@@ -24,27 +31,58 @@ class RenderMesh:
         self.model = model
         V = model.vertex_count
         rows: list[dict[int, float]] = []
-        moves: list[dict[int, float]] = []
+        opening: list[dict[int, float]] = []
+        closing: list[dict[int, float]] = []
         triangles = [model.triangles.astype(np.int64)]
+        self.eyes: list[np.ndarray] = []
+        self.mouth: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        """Inner lip chains, upper and lower (n,), and the rows of extra vertices between them (3, n)."""
         for name in ("eye_left", "eye_right"):
             if name in model.loops:
-                triangles.append(_fill_eye(model.loops[name].astype(int), V, rows, moves))
+                loop = model.loops[name].astype(int)
+                self.eyes.append(loop)
+                triangles.append(_fill_eye(loop, V, rows, opening, closing))
         if "mouth" in model.loops:
-            triangles.append(_fill_mouth(model, V, rows, moves))
+            self.mouth = _fill_mouth(model, V, rows, triangles)
+            opening += rows[len(opening) :]
+            closing += rows[len(closing) :]
         self.face_count = len(model.triangles)
         self.triangles = np.concatenate(triangles).astype(np.int32)
-        self.positions = _matrix(rows, V)
-        self.displacements = _matrix(moves, V)
+        self.positions, self._opening, self._closing = _matrix(rows, V), _matrix(opening, V), _matrix(closing, V)
         self.lock = _smooth_interpolation(model)
         self._fix_orientation()
+
+    def darkness(self, before: np.ndarray, after: np.ndarray) -> np.ndarray | None:
+        """(V + extra, 1) in 0..1: where the edit opens a mouth that the plate shows closed; None where it opens none."""
+        if self.mouth is None:
+            return None
+        upper, lower, rows = self.mouth
+        was, now = (np.linalg.norm(p[upper] - p[lower], axis=1) for p in (before, after))
+        low, high = NEW_OPENING
+        part = np.clip(((now - was) / np.maximum(now, 1e-6) - low) / (high - low), 0, 1)
+        part *= np.clip(now - was - 0.5, 0, 1)  # less than half a pixel is no opening
+        if not part.any():
+            return None
+        dark = np.zeros((self.positions.shape[0] + len(before), 1), np.float32)
+        for row, (_, share) in zip(rows, MOUTH_ROWS):
+            dark[row, 0] = part * share
+        return dark
 
     def points(self, values: np.ndarray) -> np.ndarray:
         """(V, C) of the model -> (V + extra, C), by position."""
         return np.concatenate([values, self.positions @ values]).astype(np.float32)
 
-    def moved(self, values: np.ndarray) -> np.ndarray:
-        """(V, C) displacements of the model -> (V + extra, C)."""
-        return np.concatenate([values, self.displacements @ values]).astype(np.float32)
+    def moves(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """How the surface moved: (V, 2) pixels before and after -> (V + extra, 2); what lies behind lids follows them only in part."""
+        move = after - before
+        opens, closes = np.zeros_like(move), np.zeros_like(move)
+        for loop in self.eyes:
+            outward = before[loop] - before[loop].mean(0)
+            opened = ((move[loop] * outward).sum(1) > 0)[:, None]
+            opens[loop], closes[loop] = np.where(opened, move[loop], 0), np.where(opened, 0, move[loop])
+        eye = np.isin(np.arange(len(move)), np.concatenate(self.eyes)) if self.eyes else np.zeros(len(move), bool)
+        opens[~eye] = move[~eye]
+        return np.concatenate([move, self._opening @ opens + self._closing @ closes]).astype(np.float32)
 
     def _fix_orientation(self) -> None:
         """Turn the fillings so that they face the camera as the face does (seen from the front, at rest)."""
@@ -58,21 +96,23 @@ class RenderMesh:
         self.triangles[wrong] = self.triangles[wrong][:, ::-1]
 
 
-def _fill_eye(loop: np.ndarray, V: int, rows: list, moves: list) -> np.ndarray:
+def _fill_eye(loop: np.ndarray, V: int, rows: list, opening: list, closing: list) -> np.ndarray:
     n = len(loop)
     rings = [loop]
-    for way, part in EYE_RINGS[:-1]:
+    for way, opens, closes in EYE_RINGS[:-1]:
         ring = []
         for v in loop:
             row = {int(u): way / n for u in loop}
             row[int(v)] += 1 - way
             ring.append(V + len(rows))
             rows.append(row)
-            moves.append({int(v): part})
+            opening.append({int(v): opens})
+            closing.append({int(v): closes})
         rings.append(np.array(ring))
     centre = V + len(rows)
     rows.append({int(u): 1 / n for u in loop})
-    moves.append({})
+    opening.append({})
+    closing.append({})
     triangles = []
     for outer, inner in zip(rings, rings[1:]):
         for i in range(n):
@@ -99,30 +139,26 @@ def mouth_chains(model: FaceModel) -> tuple[np.ndarray, np.ndarray]:
     return spread(upper), spread(lower)
 
 
-def _fill_mouth(model: FaceModel, V: int, rows: list, moves: list) -> np.ndarray:
+def _fill_mouth(model: FaceModel, V: int, rows: list, triangles: list) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     upper, lower = mouth_chains(model)
-    chains = [upper]
-    for way in MOUTH_ROWS:
+    between = []
+    for way, _ in MOUTH_ROWS:
         chain = []
         for u, l in zip(upper, lower):
             chain.append(V + len(rows))
             row = {int(u): 1 - way}
             row[int(l)] = row.get(int(l), 0.0) + way
             rows.append(row)
-            moves.append(dict(row))
-        chains.append(np.array(chain))
-    chains.append(lower)
-    triangles = []
-    for a, b in zip(chains, chains[1:]):
-        for i in range(len(a) - 1):
-            triangles += [(a[i], a[i + 1], b[i + 1]), (a[i], b[i + 1], b[i])]
-    return np.array([t for t in triangles if len(set(t)) == 3])
+        between.append(np.array(chain))
+    chains = [upper, *between, lower]
+    strips = [t for a, b in zip(chains, chains[1:]) for i in range(len(a) - 1) for t in ((a[i], a[i + 1], b[i + 1]), (a[i], b[i + 1], b[i]))]
+    triangles.append(np.array([t for t in strips if len(set(t)) == 3]))
+    return upper, lower, np.stack(between)
 
 
 def _matrix(rows: list[dict[int, float]], V: int) -> sp.csr_matrix:
-    if not rows:
-        return sp.csr_matrix((0, V))
-    r, c, d = zip(*((i, v, w) for i, row in enumerate(rows) for v, w in row.items()))
+    entries = [(i, v, w) for i, row in enumerate(rows) for v, w in row.items()]
+    r, c, d = (list(column) for column in zip(*entries)) if entries else ([], [], [])
     return sp.csr_matrix((d, (r, c)), shape=(len(rows), V))
 
 

@@ -20,6 +20,12 @@ from .mesh import RenderMesh
 from .raster import rasterise
 
 
+MOUTH_SHADE = (0.42, 0.3, 0.3)
+"""An open mouth's dark red against the lips (R, G, B), in the plate's own values."""
+MOUTH_SOFT = 0.006
+"""Softness of its edge, as a part of the face's width: lips are round, their inner edge is never a drawn line."""
+
+
 @dataclass(frozen=True)
 class RenderSettings:
     """Sizes are parts of the face's width on the picture."""
@@ -79,29 +85,38 @@ class PlateRenderer:
         plate (H, W, C); before, after (V, 2) pixels, the same vertices; depth (V,) of the edited face; hold (V,) in 0..1 keeps
         pixels still (glasses). None when nothing moves or the face is outside the picture.
         """
-        move = self.mesh.moved((after - before).astype(np.float32))
+        move = self.mesh.moves(before, after)
         if not np.any(move):
             return None
-        xy = self.mesh.points(before) + move
+        xy = self.mesh.points(after)
         box = self._box(xy, plate.shape)
         if box is None:
             return None
         l, t, r, b = box
         size, face_width = (b - t, r - l), float(np.ptp(xy[:, 0]))
-        values = -move if hold is None else np.concatenate([-move, self.mesh.points(hold[:, None])], 1)
+        still = np.zeros((len(xy), 1), np.float32) if hold is None else self.mesh.points(hold[:, None])
+        dark = self.mesh.darkness(before, after)
+        values = np.concatenate([-move, still] + ([] if dark is None else [dark]), 1)
         out = np.zeros((*size, values.shape[1]), np.float32)
         zbuffer = np.full(size, np.inf, np.float32)
         shifted = (xy - np.array([l, t])).astype(np.float32)
         rasterise(shifted, self.mesh.points(depth[:, None])[:, 0], self.mesh.triangles, np.ascontiguousarray(values), out, zbuffer, self.mesh.facing)
         mask = np.isfinite(zbuffer)
-        field = np.ascontiguousarray(out[..., :2])
-        if hold is not None:
-            field *= 1 - np.clip(out[..., 2:], 0, 1)
+        field = out[..., :2] * (1 - np.clip(out[..., 2:3], 0, 1))
         field, away = extend(field, mask, face_width, self.settings.band)
         patch = sample(plate, box, field)
+        if dark is not None:
+            soft = cv2.GaussianBlur(out[..., 3], (0, 0), max(0.8, MOUTH_SOFT * face_width))
+            patch = darken(patch, np.where(soft > 0.01, soft, 0), self._lip_colour(plate, before))
         s = self.settings
         matte = np.clip((s.band + s.softness - away) / s.softness, 0, 1).astype(np.float32)
         return FaceLayer(box, patch, matte * matte * (3 - 2 * matte), field)
+
+    def _lip_colour(self, plate: np.ndarray, before: np.ndarray) -> np.ndarray:
+        """Mean colour (C,) of the inner lips on the plate, float32."""
+        upper, lower, _ = self.mesh.mouth
+        x, y = np.floor(before[np.concatenate([upper, lower])]).astype(int).T
+        return plate[y.clip(0, plate.shape[0] - 1), x.clip(0, plate.shape[1] - 1)].astype(np.float32).mean(0)
 
     def _box(self, xy: np.ndarray, shape: tuple[int, ...]) -> tuple[int, int, int, int] | None:
         margin = (self.settings.band + self.settings.softness) * np.ptp(xy[:, 0]) + 8
@@ -109,6 +124,19 @@ class PlateRenderer:
         right, bottom = np.ceil(xy.max(0) + margin).astype(int)
         box = max(0, int(left)), max(0, int(top)), min(shape[1], int(right)), min(shape[0], int(bottom))
         return box if box[2] - box[0] > 2 and box[3] - box[1] > 2 else None
+
+
+def darken(patch: np.ndarray, amount: np.ndarray, lips: np.ndarray) -> np.ndarray:
+    """Lay the dark of a newly opened mouth, a shade of the lips' colour, over a patch; amount (h, w) in 0..1."""
+    where = amount > 0
+    if not where.any():
+        return patch
+    out = patch.copy()
+    shade = lips.copy()
+    shade[:3] *= MOUTH_SHADE
+    mixed = patch[where] + amount[where, None] * (shade - patch[where])
+    out[where] = mixed if patch.dtype == np.float32 else np.round(mixed).astype(patch.dtype)
+    return out
 
 
 def sample(plate: np.ndarray, box: tuple[int, int, int, int], field: np.ndarray) -> np.ndarray:
