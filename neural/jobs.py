@@ -213,6 +213,7 @@ def solve(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
 
 def bake(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     p = checked("bake", params, {"folder": _path}, {"settings": _object})
+    _solved_shot(p["folder"])
     from . import stages
     return plain(stages.bake(p.pop("folder"), **p, report=report))
 
@@ -231,10 +232,18 @@ def edit(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     return plain(stages.edit(p.pop("folder"), curves, p.pop("output"), **p, report=report))
 
 
-def _curves(folder: Path, table: Path | None, controls: Mapping[str, float] | None) -> EmotionCurves:
-    from ..mesh.emotion import CONTROLS, EMOTIONS, EmotionCurves
+def _solved_shot(folder: Path) -> Shot:
+    """Raises MienError when the step before is missing."""
     from ..mesh.shot import Shot
     shot = Shot.load(folder)
+    if not shot.solve_path.exists():
+        raise MienError(f"{folder} is tracked but not solved yet; solve the shot first ('mien solve').")
+    return shot
+
+
+def _curves(folder: Path, table: Path | None, controls: Mapping[str, float] | None) -> EmotionCurves:
+    from ..mesh.emotion import CONTROLS, EMOTIONS, EmotionCurves
+    shot = _solved_shot(folder)
     frames = shot.plate.frame_count
     for name in controls or {}:
         if name not in CONTROLS:

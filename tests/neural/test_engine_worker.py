@@ -186,7 +186,15 @@ def shot(tmp_path):
     from mien.mesh.shot import Plate, Shot
     shot = Shot(tmp_path / "a.mien", Plate("../a.mp4", "movie", 64, 48, (25, 1), 11, 5))
     shot.save()
+    shot.solve_path.touch()
     return shot
+
+
+def test_a_shot_that_is_not_solved_says_so(shot, tmp_path):
+    shot.solve_path.unlink()
+    for job, params in (("bake", {}), ("edit", {"output": str(tmp_path / "o.mp4"), "controls": {"happy": 1}})):
+        with pytest.raises(MienError, match="not solved yet"):
+            jobs.JOBS[job]({"folder": str(shot.folder), **params}, Silent())
 
 
 def test_curves_of_an_edit(shot, tmp_path):
