@@ -18,7 +18,7 @@ SIGMA: dict[str, float] = {
     "browDown": 0.30, "browInnerUp": 0.30, "browOuterUp": 0.30, "browCentreDown": 0.15,
     "eyeBlink": 0.35, "eyeWide": 0.25, "eyeSquint": 0.25, "eyeLookUp": 0.25, "eyeLookDown": 0.30, "eyeLookIn": 0.20, "eyeLookOut": 0.20,
     "cheekSquint": 0.25, "cheekPuff": 0.12, "noseSneer": 0.20, "nasolabialDeepen": 0.15, "nostrilDilate": 0.12, "nostrilCompress": 0.10,
-    "jawOpen": 0.30, "jawForward": 0.12, "jawLeft": 0.12, "jawRight": 0.12, "mouthClose": 0.15,
+    "jawOpen": 0.30, "jawForward": 0.12, "jawLeft": 0.12, "jawRight": 0.12, "mouthClose": 0.10,
     "mouthSmile": 0.35, "mouthFrown": 0.25, "mouthDimple": 0.20, "mouthStretch": 0.25, "cornerPullSharp": 0.15,
     "mouthUpperUp": 0.25, "mouthLowerDown": 0.25, "mouthPress": 0.25, "mouthPucker": 0.30, "mouthFunnel": 0.25,
     "mouthLeft": 0.12, "mouthRight": 0.12, "mouthRollUpper": 0.20, "mouthRollLower": 0.25, "mouthShrugUpper": 0.15, "mouthShrugLower": 0.25,

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
+import scipy.sparse as sp
+from scipy.spatial import cKDTree
 
 from .render import vertex_normals
 from .topology import EYE_LEFT_LOWER, EYE_LEFT_UPPER, LIP_LOWER_RINGS, LIP_UPPER_RINGS, Base, Fine
@@ -79,7 +81,25 @@ class Face:
 
     def slide(self, field: np.ndarray, amount: float = 0.8) -> np.ndarray:
         """Take `amount` of the component along the normal out of (V, 3): skin slides over the skull instead of sinking into it."""
-        return field - amount * (field * self.normals).sum(1, keepdims=True) * self.normals
+        return field - amount * (field * self.skull_normals).sum(1, keepdims=True) * self.skull_normals
+
+    @cached_property
+    def skull_normals(self) -> np.ndarray:
+        """(V, 3) normals averaged over about a centimetre: the skull's rather than the skin's, so that sliding makes no creases."""
+        normals = self.blur(self.normals, 9.0)
+        return normals / np.linalg.norm(normals, axis=1, keepdims=True)
+
+    def blur(self, field: np.ndarray, radius: float) -> np.ndarray:
+        """Gaussian mean of (V, ...) over neighbours in space, weighted by area; `radius` mm is its standard deviation. Not for lids and lips."""
+        tree = cKDTree(self.points)
+        near = tree.sparse_distance_matrix(tree, 2.5 * radius, output_type="coo_matrix")
+        area = np.zeros(len(self.points))
+        a, b, c = (self.points[self.fine.triangles[:, i]] for i in range(3))
+        for i in range(3):
+            np.add.at(area, self.fine.triangles[:, i], np.linalg.norm(np.cross(b - a, c - a), axis=1))
+        weights = sp.csr_matrix((np.exp(-0.5 * (near.data / radius) ** 2) * area[near.col], (near.row, near.col)), shape=near.shape)
+        weights.setdiag(area)
+        return (weights @ field) / np.asarray(weights.sum(1)).reshape(-1, *([1] * (field.ndim - 1)))
 
     def bump(self, centre: int | np.ndarray, radii: tuple[float, float, float] | float, flat: float = 0.0) -> np.ndarray:
         """(V,) 1 at a landmark or point, 0 outside the ellipsoid of `radii` mm; flat inside the fraction `flat` of it."""

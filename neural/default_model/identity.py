@@ -12,7 +12,7 @@ import numpy as np
 
 from .fields import Face
 
-SCALES = ((110.0, (2.6, 3.4, 2.6)), (55.0, (1.5, 1.9, 1.9)), (28.0, (0.9, 1.1, 1.1)))
+SCALES = ((110.0, (2.9, 3.7, 2.8)), (55.0, (1.6, 2.0, 2.0)), (28.0, (0.95, 1.15, 1.15)))
 """(length mm, standard deviation mm in x, y, z) of the kernels that act everywhere."""
 DETAIL = (12.0, (0.75, 0.9, 0.75))
 """As above, for the eyes, lips, nose and brows only."""

@@ -14,8 +14,8 @@ import numpy as np
 from .fields import Face
 from .topology import LIP_LOWER_RINGS, LIP_UPPER_RINGS
 
-U = np.linspace(-1, 1, 11)
-"""Column coordinate."""
+U = np.array([-1, -0.83, -0.66, -0.46, -0.24, 0, 0.24, 0.46, 0.66, 0.83, 1])
+"""Column coordinate: the share of the inner lip's arc length from the middle to the corner, as measured on the mean."""
 ARCH = 1 - U**2
 """1 at the middle of the lips, 0 at the corners."""
 TMJ = np.array([0.0, 15.0, -8.0])
@@ -36,9 +36,11 @@ def lip_handles(face: Face, upper: np.ndarray, lower: np.ndarray, upper_outer: n
     With `*_outer` the outer edge moves by that instead of its share, and the rings between go linearly.
     """
     handles: dict[int, np.ndarray] = {}
+    # At the corners the four rings lie within 2 mm: there they move as one.
+    open_up, flat = (1 - np.abs(U) ** 6)[:, None], (1 - np.abs(U) ** 4)[:, None]
     for ids, inner, outer in ((LIP_UPPER_RINGS, upper, upper_outer), (LIP_LOWER_RINGS, lower, lower_outer)):
         for k, ring in enumerate(ids):
-            values = inner * rings[k] if outer is None else inner + (outer - inner) * k / 3
+            values = inner * (1 - (1 - rings[k]) * flat) if outer is None else inner + (outer - inner) * open_up * k / 3
             for i, d in zip(ring, values):
                 handles[i] = d if i not in handles else 0.5 * (handles[i] + d)
     return handles
@@ -68,7 +70,7 @@ def jaw_weight(face: Face) -> np.ndarray:
             handles[i] = 0.0
         elif y > 82 and abs(x) < 24:
             handles[i] = 1.0
-    line = {149: 0.98, 150: 0.93, 136: 0.84, 172: 0.66, 58: 0.42, 132: 0.18, 93: 0.04}
+    line = {149: 0.97, 150: 0.88, 136: 0.72, 172: 0.52, 58: 0.3, 132: 0.11, 93: 0.02, 192: 0.14, 187: 0.03, 50: 0.0, 147: 0.05}
     for i, w in line.items():
         handles[i] = handles[int(face.base.mirror[i])] = w
     upper = 0.03 + 0.37 * np.abs(U) ** 3
@@ -83,14 +85,16 @@ def jaw_fields(face: Face) -> dict[str, np.ndarray]:
     """jawOpen, jawForward, jawLeft, mouthClose: name -> (V, 3)."""
     weight = jaw_weight(face)[:, None]
     arm = face.lm - TMJ
-    angle = 0.29
+    angle = 0.27
     turned = np.stack([arm[:, 0], arm[:, 1] * np.cos(angle) - arm[:, 2] * np.sin(angle), arm[:, 1] * np.sin(angle) + arm[:, 2] * np.cos(angle)], 1)
-    opened = weight * (turned - arm + (0, 6.0, -7.0))
+    # The joint's head also slides down and forward, so that the chin goes down more than back.
+    opened = weight * (turned - arm + (0, 8.0, -8.0))
     # Opening draws the corners towards each other and stretches the cheek.
     corner = np.exp(-((np.abs(face.lm[:, 0]) - 25) / 13) ** 2 - ((face.lm[:, 1] - 67) / 16) ** 2)
-    opened[:, 0] -= 2.5 * np.sign(face.lm[:, 0]) * corner
+    opened[:, 0] -= 1.5 * np.sign(face.lm[:, 0]) * corner
     forward = weight * (0, 0.8, -6.5)
-    sway = arm[:, 2:3] * np.array([-1.0, 0, 0]) * 0.12 + arm[:, :1] * np.array([0, 0, 1.0]) * 0.12
+    # To one side the jaw also slides a little down and forward, along the teeth and out of the other joint.
+    sway = (0, 1.6, -1.2) + arm[:, 2:3] * np.array([-1.0, 0, 0]) * 0.12 + arm[:, :1] * np.array([0, 0, 1.0]) * 0.12
     upper = np.array([opened[i] for i in LIP_UPPER_RINGS[0]])
     lower = np.array([opened[i] for i in LIP_LOWER_RINGS[0]])
     gap = lower - upper
@@ -120,9 +124,12 @@ def mouth_fields(face: Face) -> dict[str, np.ndarray]:
         return out
 
     # Zygomaticus major: the lip line becomes a parabola, its centre rising 12 % of the corners.
-    lift = 0.12 + 0.88 * a**1.8
-    smile = columns(6.8 * side * a**1.2, -8.0 * lift, 0.6 + 3.4 * a**2)
-    cheeks = cheek((1.6, -4.2, -1.6), {425: 1.0, 411: 0.95, 280: 0.9, 427: 0.8, 266: 0.8, 330: 0.55, 352: 0.7, 376: 0.7, 426: 0.9, 436: 1.1})
+    # The cheek goes out and up with it, the wing of the nose a little too.
+    lift = 0.12 + 0.88 * a**1.6
+    smile = columns(7.6 * side * a, -8.0 * lift, 0.6 + 4.2 * a**2)
+    cheeks = cheek((3.3, -3.8, -0.5), {425: 1.0, 411: 1.0, 280: 0.95, 427: 1.0, 266: 0.75, 330: 0.6, 352: 0.7, 376: 0.85, 426: 1.0, 436: 1.3,
+                                       433: 0.75, 416: 0.95})
+    cheeks |= cheek((1.5, -1.9, 0.0), {358: 1.0, 327: 0.9, 294: 1.0, 278: 0.8, 279: 0.8})
     whole = mouth(face, lip_handles(face, smile, smile, smile * 0.92 + 0.15 * thin_up * ARCH[:, None],
                                     smile * 0.9 + 0.15 * thin_low * ARCH[:, None]), 44, 26, cheeks)
     fields["mouthSmileLeft"] = face.left(whole, 12)
@@ -143,9 +150,9 @@ def mouth_fields(face: Face) -> dict[str, np.ndarray]:
     # Levator labii superioris; depressor labii inferioris: per side, strongest off the middle, none at the corners.
     raised = columns(0.5 * side * a * (1 - a), -6.5 * ARCH**0.8, 0.8 * ARCH)
     snarl = cheek((0.2, -3.6, -0.9), {391: 1.2, 327: 0.35, 423: 0.8, 426: 0.8, 322: 1.15, 371: 0.5})
-    fields["mouthUpperUpLeft"] = face.left(mouth(face, lip_handles(face, raised, zero, raised * 0.95), 28, 24, snarl), 10)
+    fields["mouthUpperUpLeft"] = face.left(mouth(face, lip_handles(face, raised, zero, raised * 0.95), 28, 24, snarl), 16)
     lowered = columns(1.2 * side * a * (1 - a), 7.0 * ARCH**0.8, 1.2 * ARCH)
-    fields["mouthLowerDownLeft"] = face.left(mouth(face, lip_handles(face, zero, lowered, None, lowered * 0.92), 26, 26), 10)
+    fields["mouthLowerDownLeft"] = face.left(mouth(face, lip_handles(face, zero, lowered, None, lowered * 0.92), 26, 26), 17)
     # Orbicularis oris pressing the lips together: the red narrows, the line between stays.
     press = columns(0.6 * side * a**2, 0.0, 0.4 + 0.8 * a**2)
     fields["mouthPressLeft"] = face.left(
@@ -159,17 +166,18 @@ def mouth_fields(face: Face) -> dict[str, np.ndarray]:
     up, low = funnel + columns(0, -4.5 * ARCH**0.6), funnel + columns(0, 5.5 * ARCH**0.6)
     fields["mouthFunnel"] = mouth(face, lip_handles(face, up, low, up + columns(0, -0.8 * ARCH, 1.5), low + columns(0, 0.8 * ARCH, 1.5)), 34, 30)
     # Sideways, along the dental arch.
-    shift = columns(8.5 * (0.85 + 0.15 * ARCH), 0.0, 2.6 * U + 0.8 * ARCH)
+    shift = columns(8.5 * (0.85 + 0.15 * ARCH), -1.0 * U**2 - 1.4 * np.maximum(U, 0) ** 2, 2.6 * U + 0.8 * ARCH)
     fields["mouthLeft"] = mouth(face, lip_handles(face, shift, shift), 36, 30)
     # Lips rolled in over the teeth.
     rolled_up = columns(0, 0.6 * ARCH, 3.0 * ARCH**0.5)
-    fields["mouthRollUpper"] = mouth(face, lip_handles(face, rolled_up, columns(0, 0.6 * ARCH), rolled_up * (1, 1, 0.6) + 0.55 * thin_up), 20, 18)
+    fields["mouthRollUpper"] = mouth(face, lip_handles(face, rolled_up, columns(0, 0.6 * ARCH), rolled_up * (1, 1, 0.6) + 0.5 * thin_up), 20, 18)
     rolled_low = columns(0, -0.6 * ARCH, 3.2 * ARCH**0.5)
-    fields["mouthRollLower"] = mouth(face, lip_handles(face, columns(0, -0.6 * ARCH), rolled_low, None, rolled_low * (1, 1, 0.6) + 0.55 * thin_low), 20, 22)
+    fields["mouthRollLower"] = mouth(face, lip_handles(face, columns(0, -0.6 * ARCH), rolled_low, None, rolled_low * (1, 1, 0.6) + 0.5 * thin_low), 20, 22)
     # Mentalis (AU17): chin boss and lower lip up, pushing the upper lip; the upper lip's own shrug is forward and up.
-    boss = {i: np.array([0, -4.6, -0.8]) for i in (199, 200, 208, 428, 201, 421)} | {175: np.array([0, -2.5, 0.3]), 152: np.array([0, -1.0, 0.3])}
+    boss = {i: np.array([0, -4.2, -0.8]) for i in (199, 200, 208, 428, 201, 421)} | {175: np.array([0, -2.8, 0.2]), 152: np.array([0, -1.5, 0.2])}
+    boss |= {i: np.array([0, -1.8, 0.1]) for i in (171, 396)} | {i: np.array([0, -1.0, 0.0]) for i in (148, 377, 140, 369)}
     push = columns(0, -2.6 * ARCH - 0.3, -1.2 * ARCH)
-    fields["mouthShrugLower"] = mouth(face, lip_handles(face, push * 0.97, push, push * 0.55, push + columns(0, -1.8 * ARCH, -1.0 * ARCH)), 24, 48, boss)
+    fields["mouthShrugLower"] = mouth(face, lip_handles(face, push * 0.97, push, push * 0.55, push + columns(0, -1.8 * ARCH, -1.0 * ARCH)), 28, 48, boss)
     shrug = columns(0, -0.4 * ARCH, -1.8 * ARCH)
     fields["mouthShrugUpper"] = mouth(face, lip_handles(face, shrug, shrug * 0.9, shrug + columns(0, -2.6 * ARCH, -1.4 * ARCH), shrug * 0.2), 24, 20)
     # AU23 per lip: the lip tightens, narrow and thin, and turns out a little.

@@ -12,7 +12,9 @@ from .upper_face import lid_handles
 
 def cheek_fields(face: Face) -> dict[str, np.ndarray]:
     """Left-hand cheek actions, name -> (V, 3)."""
-    puff = face.bump(np.array([42.0, 64.0, -50.0]), (32, 30, 36), 0.1)[:, None] * (face.normals * 8.5)
+    puff = face.bump(np.array([42.0, 64.0, -50.0]), (32, 30, 36), 0.1)[:, None] * (face.skull_normals * 8.5)
+    # The lips stay shut and only yield a little at the corner.
+    puff *= (0.15 + 0.85 * smooth(face.carry(np.minimum(face.lip_distance, 30.0)), 0, 12))[:, None]
     cheek = face.bump(np.array([40.0, 27.0, -60.0]), (31, 24, 40), 0.15)[:, None]
     raised = face.slide(cheek * np.array([-0.8, -4.8, 0.0]), 0.7) + cheek * face.normals * 1.4
     arch = np.sin(np.pi * np.linspace(0, 1, 9))[:, None] ** 0.8
@@ -26,12 +28,12 @@ def nose_fields(face: Face) -> dict[str, np.ndarray]:
     """Left-hand nose actions, name -> (V, 3)."""
     lip_centre = face.lm[13, 1] - 13
     above_lip = smooth(face.points[:, 1], lip_centre + 6, lip_centre - 8)[:, None]
-    wing = face.bump(np.array([18.0, 30.0, -78.0]), (20, 24, 26), 0.2)[:, None]
+    wing = face.bump(np.array([15.0, 29.0, -80.0]), (33, 25, 40), 0.2)[:, None]
     bridge = face.bump(np.array([8.0, 4.0, -72.0]), (15, 22, 24), 0.1)[:, None]
     glabella = face.bump(np.array([8.0, -20.0, -70.0]), (18, 20, 30), 0.1)[:, None]
     lift = columns(0, -2.8 * ARCH**0.7, 0.3 * ARCH)
     lip = mouth(face, lip_handles(face, lift, columns()), 22, 20, {i: np.array([0, -3.6, -0.2]) for i in (391, 165, 393, 167)})
-    sneer = face.slide(wing * np.array([-0.6, -5.2, 0.0]), 0.6) * above_lip + face.slide(bridge * np.array([-0.4, -1.6, 0]), 0.8)
+    sneer = face.slide(wing * np.array([-0.5, -4.8, 0.0]), 0.6) * above_lip + face.slide(bridge * np.array([-0.4, -1.6, 0]), 0.8)
     sneer += bridge * face.normals * 0.9 + face.slide(glabella * np.array([-0.5, 1.6, 0]), 0.8)
     # Zygomaticus minor (AU11): the middle of the nasolabial fold rises and deepens, the cheek beside it swells.
     fold = face.bump(np.array([29.0, 42.0, -70.0]), (17, 19, 26), 0.1)[:, None]

@@ -26,18 +26,22 @@ def brow_weight(face: Face) -> np.ndarray:
     bottom = np.interp(x, lower[:, 0], lower[:, 1]) + 1.5
     top = np.interp(x, upper[:, 0], upper[:, 1]) - 2.5
     margin = np.interp(x, lid[:, 0], lid[:, 1]) - 0.5
-    margin = np.where(x < 16, margin + 6 * smooth(x, 16, 4), margin)
+    # Between the eyes there is no lid: the ramp runs down the bridge of the nose.
+    margin = margin + 14 * smooth(x, 15, 4)
     below = smooth((margin - y) / np.maximum(margin - bottom, 4.0), 0.0, 1.0)
     above = smooth((y + 62) / (top + 62), 0.0, 1.0)
-    return np.where(y > bottom, below, np.where(y < top, 0.22 + 0.78 * above, 1.0)) * smooth(x, 72, 56)
+    weight = np.where(y > bottom, below, np.where(y < top, 0.22 + 0.78 * above, 1.0)) * smooth(x, 74, 56)
+    # The brow's curves are broken lines; the blur rounds their corners, but never reaches the lids.
+    lids = smooth(margin - y, 2.0, 8.0)
+    return weight + (face.blur(weight, 2.5) - weight) * lids
 
 
 def brow_fields(face: Face) -> dict[str, np.ndarray]:
     """Left-hand brow actions and browCentreDown, name -> (V, 3)."""
     x = np.abs(face.points[:, 0])
     weight = brow_weight(face)
-    inner, outer = smooth(x, 44, 14), smooth(x, 16, 42)
-    middle = smooth(x, 52, 24)
+    inner, outer = smooth(x, 45, 14), smooth(x, 16, 42)
+    middle = smooth(x, 60, 25)
     side = np.sign(face.points[:, 0]) * smooth(x, 0, 10)
 
     def vector(right: np.ndarray | float, down: np.ndarray | float) -> np.ndarray:
@@ -47,12 +51,12 @@ def brow_fields(face: Face) -> dict[str, np.ndarray]:
 
     up = face.slide(vector(-0.8 * side, -8.0) * (weight * inner)[:, None])
     out = face.slide(vector(0.4 * side, -8.0) * (weight * outer)[:, None])
-    lower = weight * middle
+    lower = weight * middle * (1 - 0.2 * smooth(x, 10, 0))
     down = face.slide(vector(-3.0 * side, 6.5 - 1.5 * smooth(x, 20, 50)) * lower[:, None], 0.7)
     down += face.normals * (1.2 * face.bump(9, (11, 9, 30)))[:, None]
-    centre = face.bump(np.array([0, -22.0, -70]), (17, 26, 40), 0.15)
+    centre = face.bump(np.array([0, -19.0, -70]), (20, 36, 44), 0.1)
     procerus = face.slide(vector(-0.08 * face.points[:, 0], 5.5) * centre[:, None], 0.8)
-    procerus += face.normals * (0.8 * face.bump(168, (12, 9, 25)))[:, None]
+    procerus += face.normals * (0.8 * face.bump(168, (13, 13, 25)))[:, None]
     return {"browInnerUpLeft": face.left(up, 9), "browOuterUpLeft": face.left(out, 9), "browDownLeft": face.left(down, 7),
             "browCentreDown": procerus}
 
@@ -99,12 +103,14 @@ def lid_fields(face: Face) -> dict[str, np.ndarray]:
         "eyeBlinkLeft": blink,
         "eyeWideLeft": carried(-2.3 * arch * down + 0.3 * arch * forward, 0.6 * arch * down, upper_rings=(0.75, 0.35)),
         "eyeSquintLeft": carried(0.9 * arch * down, -2.6 * arch * down + 0.4 * arch * forward, lower_rings=(0.95, 0.7)),
-        "eyeLookUpLeft": carried(-1.9 * arch * down, -0.9 * arch * down, upper_rings=(0.75, 0.4), lower_rings=(0.7, 0.3)),
-        "eyeLookDownLeft": carried(2.9 * arch * down + 0.3 * arch * forward, 1.3 * arch * down, lower_rings=(0.9, 0.5)),
+        "eyeLookUpLeft": carried(-1.9 * arch * down, -1.0 * arch * down, upper_rings=(0.8, 0.45), lower_rings=(0.7, 0.3)),
+        "eyeLookDownLeft": carried(2.9 * arch * down + 0.3 * arch * forward, 1.0 * arch * down, upper_rings=(0.45, 0.05), lower_rings=(0.9, 0.5)),
     }
-    # The cornea's bulge wanders sideways under both lids: the lids' highest point goes with it.
-    for name, towards in (("eyeLookInLeft", 1), ("eyeLookOutLeft", -1)):
+    # The cornea's bulge wanders sideways under both lids: the lids' highest point goes with it. Looking out also draws the outer corner
+    # out and opens the lids a little; looking in draws the inner corner.
+    outer, inner = np.linspace(1, 0, 9)[:, None] ** 2, np.linspace(0, 1, 9)[:, None] ** 2
+    for name, towards, corner, opens in (("eyeLookInLeft", 1.0, -0.5 * inner, -0.2), ("eyeLookOutLeft", -1.0, 1.2 * outer, 0.35)):
         tilt = np.sin(2 * np.pi * s)[:, None] * towards
-        drag = np.array([-towards * 0.9, 0, 0]) * arch
-        fields[name] = carried(drag + 0.7 * tilt * down, 0.7 * drag - 0.35 * tilt * down)
+        drag = np.array([-towards * 0.7, 0, 0]) * arch + np.array([1.0, 0, 0.25]) * corner
+        fields[name] = carried(drag + 0.6 * tilt * down - opens * arch * down, 0.8 * drag - 0.3 * tilt * down + 0.4 * opens * arch * down)
     return fields

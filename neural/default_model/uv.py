@@ -1,112 +1,161 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The UV layout: a convex-combination map (Tutte 1963, Floater 1997) of the face onto an egg, holes filled, so that no facet can fold.
+"""The UV layout: flat, without folds, eyes and mouth enlarged.
 
-The weights are then adapted a few times as in Yoshizawa et al. 2004 ("A fast and simple stretch-minimizing mesh parameterization"), each
-vertex pulling its surroundings in by how much too large they are, with a wished density that enlarges eyes and mouth. Every step stays
-a convex combination, so every step is free of folds.
+Start: a convex-combination map of the landmark mesh onto an ellipse with its holes filled (Tutte 1963, Floater 1997), which cannot fold.
+Then the positions of the 468 landmarks, carried to every vertex by the subdivision matrix, are optimised for the symmetric Dirichlet
+energy (Smith and Schaefer 2015, "Bijective parameterization with free boundaries") of all fine facets against the 3D face, locally
+enlarged where density is wished. The energy is infinite at a fold, so the line search never lets one happen.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import scipy.sparse as sp
-import scipy.sparse.linalg as spla
 
 from .fields import Face
+from .topology import boundary_edges, loop_from
+
+HOLES = (78, 33, 263)
+"""A landmark on each hole's border: mouth, right eye, left eye."""
 
 
-def _fill(triangles: np.ndarray, loops: list[np.ndarray], count: int) -> np.ndarray:
-    """Close each hole by a fan around a new vertex (count, count + 1, ...)."""
-    out = [triangles]
-    half = {(a, b) for t in triangles.tolist() for a, b in ((t[0], t[1]), (t[1], t[2]), (t[2], t[0]))}
-    for i, loop in enumerate(loops):
-        a, b = loop, np.roll(loop, -1)
-        if (int(a[0]), int(b[0])) in half:
-            a, b = b, a
-        out.append(np.stack([a, b, np.full(len(loop), count + i)], 1))
-    return np.vstack(out)
-
-
-def _areas(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Area per facet of points (V, 2 or 3)."""
-    u, v = points[triangles[:, 1]] - points[triangles[:, 0]], points[triangles[:, 2]] - points[triangles[:, 0]]
-    if points.shape[1] == 2:
-        return np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) / 2
-    return np.linalg.norm(np.cross(u, v), axis=1) / 2
-
-
-def _mean_value_weights(points: np.ndarray, triangles: np.ndarray) -> sp.csr_matrix:
-    """Floater's mean value weights (V, V), all positive."""
-    rows, cols, values = [], [], []
-    for i in range(3):
-        a, b, c = (triangles[:, (i + k) % 3] for k in range(3))
-        u, v = points[b] - points[a], points[c] - points[a]
-        lu, lv = np.maximum(np.linalg.norm(u, axis=1), 1e-4), np.maximum(np.linalg.norm(v, axis=1), 1e-4)
-        cosine = np.clip((u * v).sum(1) / (lu * lv), -0.999, 1)
-        half = np.sqrt((1 - cosine) / (1 + cosine))
-        half = np.maximum(half, 0.02)
-        rows += [a, a]
-        cols += [b, c]
-        values += [half / lu, half / lv]
-    n = len(points)
-    return sp.csr_matrix((np.concatenate(values), (np.concatenate(rows), np.concatenate(cols))), shape=(n, n))
-
-
-def _border_targets(points: np.ndarray, loop: np.ndarray) -> np.ndarray:
-    """(n, 2) u, v of the outer edge: a superellipse, 0.02 inside the unit square, each vertex at the place its arc length asks for.
-
-    Starts at landmark 10 (top); symmetric because the arc lengths are.
-    """
-    steps = np.linalg.norm(points[loop] - points[np.roll(loop, -1)], axis=1)
-    s = np.concatenate([[0], np.cumsum(steps)[:-1]]) / steps.sum()
-    t = np.linspace(0, 2 * np.pi, 4001)
-    power = 2 / 2.5
-    x = np.sign(np.sin(t)) * np.abs(np.sin(t)) ** power
-    y = np.sign(np.cos(t)) * np.abs(np.cos(t)) ** power
-    # Narrower at the chin, still convex.
-    x = x * np.where(y < 0, 1 - 0.16 * y**2, 1.0)
-    curve = np.stack([0.47 * x, 0.48 * y], 1)
-    arc = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1))])
-    arc /= arc[-1]
-    side = 1.0 if points[loop[len(loop) // 4], 0] > 0 else -1.0
-    return np.stack([0.5 + side * np.interp(s, arc, curve[:, 0]), 0.5 + np.interp(s, arc, curve[:, 1])], 1)
-
-
-def face_uv(face: Face, opened: np.ndarray, density: np.ndarray, rounds: int = 8) -> np.ndarray:
-    """(V, 2) UV in 0..1, v up. `opened` (V, 3): the face with mouth and eyes a little open; `density` (V,): wished UV area per area."""
-    loops = [face.fine.loops[k] for k in ("mouth", "eye_left", "eye_right")]
-    count = len(opened)
-    triangles = _fill(face.fine.triangles, loops, count)
-    points = np.vstack([opened, *[opened[loop].mean(0)[None] for loop in loops]])
-    wish = np.concatenate([density, np.full(3, 0.6)])
-    border = face.fine.loops["border"]
-    inside = np.setdiff1d(np.arange(len(points)), border)
-    uv = np.zeros((len(points), 2))
-    uv[border] = _border_targets(points, border)
-    weights = _mean_value_weights(points, triangles).tocoo()
-    area3 = _areas(points, triangles) * wish[triangles].mean(1)
-    mirror = np.concatenate([face.fine.mirror, [count, count + 2, count + 1]])
-    best, best_cost = uv, np.inf
-    data = weights.data.copy()
-    for _ in range(rounds):
-        W = sp.csr_matrix((data, (weights.row, weights.col)), shape=weights.shape)
-        W = sp.diags(1 / np.maximum(np.asarray(W.sum(1)).ravel(), 1e-12)) @ W
-        A = sp.identity(len(inside)) - W[inside][:, inside]
-        rhs = W[inside][:, border] @ uv[border]
-        uv = uv.copy()
-        uv[inside] = spla.splu(A.tocsc()).solve(rhs)
-        uv = 0.5 * (uv + uv[mirror] * (-1, 1) + (1, 0))
-        area2 = _areas(uv, triangles)
-        ratio = np.sqrt((area3 / area3.sum()) / np.maximum(area2 / area2.sum(), 1e-12))
-        cost = float((ratio**2 * area3).sum())
-        if cost >= best_cost:
-            break
-        best, best_cost = uv, cost
-        stretch = np.zeros(len(points))
-        total = np.zeros(len(points))
+def _start(face: Face, opened: np.ndarray) -> np.ndarray:
+    """(468, 2) convex-combination map of the landmark mesh, border on an ellipse, holes closed by fans."""
+    following = boundary_edges(face.base.triangles)
+    border = loop_from(following, 10)
+    holes = [loop_from(following, i) for i in HOLES]
+    count = 468 + len(holes)
+    points = np.vstack([opened[:468], *[opened[loop].mean(0) for loop in holes]])
+    weights = np.zeros((count, count))
+    for t in face.base.triangles:
         for i in range(3):
-            np.add.at(stretch, triangles[:, i], ratio * area3)
-            np.add.at(total, triangles[:, i], area3)
-        stretch /= np.maximum(total, 1e-12)
-        data = data / np.clip(stretch[weights.col], 0.2, 5) ** 0.9
-    return best[:count]
+            a, b = t[i], t[(i + 1) % 3]
+            weights[a, b] = weights[b, a] = 1 / max(np.linalg.norm(points[a] - points[b]), 1e-4)
+    for k, loop in enumerate(holes):
+        for a in loop:
+            weights[a, 468 + k] = weights[468 + k, a] = 1 / max(np.linalg.norm(points[a] - points[468 + k]), 1e-4)
+    uv = np.zeros((count, 2))
+    steps = np.linalg.norm(points[border] - points[np.roll(border, -1)], axis=1)
+    angle = 2 * np.pi * np.concatenate([[0], np.cumsum(steps)[:-1]]) / steps.sum()
+    side = 1.0 if points[border[len(border) // 4], 0] > 0 else -1.0
+    uv[border] = np.stack([side * 0.085 * np.sin(angle), 0.1 * np.cos(angle)], 1)
+    inside = np.setdiff1d(np.arange(count), border)
+    A = np.diag(weights.sum(1)) - weights
+    uv[inside] = np.linalg.solve(A[np.ix_(inside, inside)], -A[np.ix_(inside, border)] @ uv[border])
+    return uv[:468]
+
+
+def _strip(loop: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(n - 2, 3) facets that close the hole in `loop` (corner, upper edge, corner, lower edge) from edge to edge.
+
+    They keep the layout of the two edges apart.
+    """
+    half = len(loop) // 2
+    upper, lower = loop[: half + 1], np.concatenate([loop[:1], loop[:half - 1:-1]])
+    out = []
+    for i in range(half):
+        if i > 0:
+            out.append((upper[i], upper[i + 1], lower[i]))
+        if i < half - 1:
+            out.append((lower[i], upper[i + 1], lower[i + 1]))
+    strip = np.array(out)
+    edges = {(int(t[k]), int(t[(k + 1) % 3])) for t in triangles for k in range(3)}
+    return strip[:, ::-1] if (int(upper[1]), int(upper[2])) in edges else strip
+
+
+def _energy(face: Face, opened: np.ndarray, density: np.ndarray) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+    """Symmetric Dirichlet energy and gradient as a function of landmark UVs (468, 2)."""
+    strips = [_strip(face.fine.loops[name], face.fine.triangles) for name in ("mouth", "eye_left", "eye_right")]
+    triangles = np.vstack([face.fine.triangles, *strips])
+    u, v = opened[triangles[:, 1]] - opened[triangles[:, 0]], opened[triangles[:, 2]] - opened[triangles[:, 0]]
+    enlarge = np.sqrt(density[triangles].mean(1))
+    lu = np.linalg.norm(u, axis=1)
+    along = (u * v).sum(1) / lu
+    across = np.linalg.norm(np.cross(u, v), axis=1) / lu
+    lu, along, across = lu * enlarge, along * enlarge, across * enlarge
+    area = lu * across / 2
+    area = np.maximum(area, 1e-9)
+    area = area / area.sum()
+    inverse = np.zeros((len(triangles), 2, 2))
+    inverse[:, 0, 0], inverse[:, 0, 1], inverse[:, 1, 1] = 1 / lu, -along / (lu * across), 1 / across
+    flip = np.array([1.0, -1.0])
+    S = face.fine.S
+    eye = sp.identity(len(S), format="csr")
+    edge = [(eye[triangles[:, i]] - eye[triangles[:, 0]]).tocsr() for i in (1, 2)]
+    back = [e.T.tocsr() for e in edge]
+
+    def evaluate(uv: np.ndarray) -> tuple[float, np.ndarray]:
+        p = (S @ uv) * flip  # y down, as in the head frame
+        edges = np.stack([edge[0] @ p, edge[1] @ p], 2)
+        J = edges @ inverse
+        det = -(J[:, 0, 0] * J[:, 1, 1] - J[:, 0, 1] * J[:, 1, 0])
+        if det.min() <= 0:
+            return np.inf, uv
+        square = (J**2).sum((1, 2))
+        cofactor = -np.stack([np.stack([J[:, 1, 1], -J[:, 1, 0]], 1), np.stack([-J[:, 0, 1], J[:, 0, 0]], 1)], 1)
+        value = float((area * (square + square / det**2)).sum())
+        dJ = area[:, None, None] * (2 * J * (1 + 1 / det**2)[:, None, None] - (2 * square / det**3)[:, None, None] * cofactor)
+        dE = dJ @ inverse.transpose(0, 2, 1)
+        return value, S.T @ (back[0] @ dE[:, :, 0] + back[1] @ dE[:, :, 1]) * flip
+
+    return evaluate
+
+
+def _descend(evaluate: Callable, x: np.ndarray, project: Callable[[np.ndarray], np.ndarray], rounds: int) -> np.ndarray:
+    """L-BFGS (Nocedal 1980) with a backtracking line search that treats infinity as too far. `project` keeps the symmetry."""
+    value, grad = evaluate(x)
+    grad = project(grad)
+    history: list[tuple[np.ndarray, np.ndarray]] = []
+    for _ in range(rounds):
+        q, stack = grad.copy(), []
+        for s, y in reversed(history):
+            a = (s * q).sum() / (s * y).sum()
+            q -= a * y
+            stack.append(a)
+        if history:
+            s, y = history[-1]
+            q *= (s * y).sum() / (y * y).sum()
+        else:
+            q *= 1e-3 / np.abs(q).max()
+        for (s, y), a in zip(history, reversed(stack)):
+            q += s * (a - (y * q).sum() / (s * y).sum())
+        slope, step = -(grad * q).sum(), 1.0
+        for _ in range(40):
+            new = x - step * q
+            new_value, new_grad = evaluate(new)
+            if new_value <= value + 1e-4 * step * slope:
+                break
+            step *= 0.5
+        else:
+            return x
+        new_grad = project(new_grad)
+        s, y = new - x, new_grad - grad
+        if (s * y).sum() > 1e-14:
+            history = [*history, (s, y)][-30:]
+        done = value - new_value < 1e-7 * value
+        x, value, grad = new, new_value, new_grad
+        if done:
+            break
+    return x
+
+
+def face_uv(face: Face, opened: np.ndarray, density: np.ndarray, rounds: int = 400) -> np.ndarray:
+    """(V, 2) UV in 0..1, v up. `opened` (V, 3) metres: the face with mouth and eyes a little open; `density` (V,): wished UV area per area.
+
+    Raises ValueError when the start folds, which another mean face could bring about.
+    """
+    mirror = face.base.mirror
+
+    def symmetric(field: np.ndarray) -> np.ndarray:
+        return 0.5 * (field + field[mirror] * (-1, 1))
+
+    evaluate = _energy(face, opened, density)
+    start = symmetric(_start(face, opened))
+    if not np.isfinite(evaluate(start)[0]):
+        raise ValueError("the first UV layout folds")
+    uv = face.fine.S @ _descend(evaluate, start, symmetric, rounds)
+    uv = 0.5 * (uv + uv[face.fine.mirror] * (-1, 1))
+    low, high = uv.min(0), uv.max(0)
+    return (uv - (low + high) / 2) * (0.98 / (high - low)) + 0.5
