@@ -276,14 +276,18 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _demo(argv: list[str]) -> int:
-    from .demo import main as demo  # type: ignore[attr-defined]
+    """`neural.demo.main(argv)` has options and a way to tell of its own."""
     try:
+        from .demo import main as demo  # type: ignore[attr-defined]
         return int(demo(argv) or 0)
     except KeyboardInterrupt:
         print("cancelled", file=sys.stderr)
         return 130
-    except MienError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001 - told in one sentence
+        text, kind = told(error, "demo")
+        if kind == "defect":
+            traceback.print_exc()
+        print(f"error: {text}", file=sys.stderr)
         return 1
 
 
