@@ -83,6 +83,11 @@ def set_frame_rate(scene: bpy.types.Scene, numerator: int, denominator: int) -> 
     return exact
 
 
+def frame_rate_is_exact(numerator: int, denominator: int) -> bool:
+    """Can Blender's movie writer keep this rate?"""
+    return _frame_rate(Fraction(numerator, denominator))[2]
+
+
 def _frame_rate(rate: Fraction) -> tuple[int, Fraction, bool]:
     """(fps, base, exact) with fps / base == rate; the fps nearest to the rate is preferred, as it is what people expect to read."""
     nominal = max(1, round(rate))
@@ -97,3 +102,34 @@ def _frame_rate(rate: Fraction) -> tuple[int, Fraction, bool]:
         if base < 1_000_000 and (base * 10**places).denominator == 1:
             return fps, base, True
     return nominal, nominal / rate, False
+
+
+# --- animation: operators.face and operators.emotion ---
+
+def channelbag(data: bpy.types.ID) -> bpy.types.ActionChannelbag | None:
+    """Where the F-curves of `data` lie: its action's first key-frame strip, its own slot. None when it has no action.
+
+    Actions are layered in all supported versions; `action.fcurves` is gone in 5.0.
+    """
+    animation = data.animation_data
+    if animation is None or animation.action is None or animation.action_slot is None:
+        return None
+    for layer in animation.action.layers:
+        for strip in layer.strips:
+            if strip.type == "KEYFRAME":
+                return strip.channelbag(animation.action_slot)
+    return None
+
+
+def ensure_channelbag(data: bpy.types.ID, name: str) -> bpy.types.ActionChannelbag:
+    """As `channelbag`; an action called `name`, a slot, a layer and a strip are made where there are none."""
+    animation = data.animation_data or data.animation_data_create()
+    if animation.action is None:
+        animation.action = bpy.data.actions.new(name)
+    action = animation.action
+    if animation.action_slot is None:
+        suitable = list(animation.action_suitable_slots)
+        animation.action_slot = suitable[0] if suitable else action.slots.new(id_type=data.id_type, name=data.name)
+    layer = action.layers[0] if action.layers else action.layers.new("Layer")
+    strip = layer.strips[0] if layer.strips else layer.strips.new(type="KEYFRAME")
+    return strip.channelbag(animation.action_slot, ensure=True)
