@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mien.mesh.model import load_model
+from mien.neural.demo.keys import demo_curves, frame_keys, frame_label, shown_frames
 from mien.neural.demo.plate import FRAMES, RATE, make_plate
 from mien.neural.demo.speech import BLINKS, LIPS, OPENING, UTTERANCE, Timeline, blink, head_motion, opening, speech_actions
 from mien.neural.demo.voice import FORMANTS, voice
@@ -83,6 +84,23 @@ def test_the_movie_has_sound_as_long_as_its_picture(tmp_path):
         assert picture.average_rate == 25
         assert float(sound.duration * sound.time_base) == pytest.approx(1, abs=0.03)
     assert [p.name for p in tmp_path.iterdir()] == ["m.mp4"]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 120, 3000])
+def test_keys_fit_any_clip(frames):
+    curves = demo_curves(1001, frames)
+    assert len(curves) == frames
+    assert all(1001 <= number <= 1000 + frames for keys in frame_keys(1001, frames).values() for number, _ in keys)
+    assert shown_frames(frames)[-1] < frames
+    if frames > 100:
+        assert curves.at_rest[0]
+        assert curves.emotions.max(0)[[0, 4]].min() > 0.85
+
+
+def test_labels_tell_the_emotions():
+    curves = demo_curves(1, 120)
+    assert frame_label(1, curves.effective[0]) == "frame 1  at rest"
+    assert frame_label(36, curves.effective[35]) == "frame 36  happy 0.90"
 
 
 @pytest.mark.long
