@@ -24,7 +24,7 @@ CLIENT = {"neural.client", "neural.engine_process", "neural.protocol", "neural.v
 SCRIPTS = {"neural.bootstrap"}
 """Run as a file, so it has no package to be relative to."""
 
-THIRD_PARTY = {"root": set(), "compat": BLENDER | {"numpy"}, "mesh": {"numpy"}, "client": {"numpy"}, "neural": ENGINE,
+THIRD_PARTY = {"root": {"bpy"}, "compat": BLENDER | {"numpy"}, "mesh": {"numpy"}, "client": {"numpy"}, "neural": ENGINE,
                "operators": BLENDER | {"numpy"}, "ui": BLENDER | {"numpy"}}
 """Layer -> what it may import beside the standard library."""
 
