@@ -51,8 +51,8 @@ class AudioFeed:
             made = self.output.add_stream("aac", rate=context.rate, layout=context.layout.name)
             made.codec_context.bit_rate = AAC_RATE
         else:
-            deep = "24" in context.name or "32" in (context.format.name if context.format else "")
-            made = self.output.add_stream("pcm_s24le" if deep and context.name.startswith("pcm") else "pcm_s16le", rate=context.rate, layout=context.layout.name)
+            deep = context.name.startswith("pcm") and any(bits in context.name for bits in ("24", "32", "64"))
+            made = self.output.add_stream("pcm_s24le" if deep else "pcm_s16le", rate=context.rate, layout=context.layout.name)
         return made
 
     def _demuxed(self) -> Iterator[Packet]:

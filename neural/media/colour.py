@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 
 KNEE = 0.04045
-"""Where IEC 61966-2-1 changes from a line to a power, in encoded values; the linear side is KNEE / 12.92 so that the two functions invert each other."""
+"""Where IEC 61966-2-1 changes from a line to a power, in encoded values. The linear side is KNEE / 12.92, so that the functions invert each other."""
 
 HALF_MAX = 65504.0
 """The greatest finite half float."""
@@ -58,7 +58,7 @@ def to_linear(pixels: np.ndarray) -> np.ndarray:
 
 
 def to_half(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 3|4) plate pixels -> scene-linear float16, as EXR files hold them; alpha becomes premultiplied. All 256 codes survive the way there and back."""
+    """(H, W, 3|4) plate pixels -> scene-linear float16, as EXR files hold them; alpha becomes premultiplied. All 256 codes survive there and back."""
     if pixels.dtype == np.uint8 and pixels.shape[2] == 3:
         return np.take(_codes_to_half8(), pixels).view(np.float16)
     linear = to_linear(pixels)

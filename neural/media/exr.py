@@ -40,7 +40,7 @@ def write_exr(path: Path | str, pixels: np.ndarray, *, origin: tuple[int, int] =
     height, width = pixels.shape[:2]
     frame_width, frame_height = size or (width, height)
     x, y = origin
-    if not (0 <= x and 0 <= y and x + width <= frame_width and y + height <= frame_height):
+    if not (x >= 0 and y >= 0 and x + width <= frame_width and y + height <= frame_height):
         raise ValueError(f"a {width} x {height} patch at {origin} leaves the {frame_width} x {frame_height} frame")
     if full_float:
         data = np.ascontiguousarray(pixels, dtype=np.float32)
@@ -52,17 +52,22 @@ def write_exr(path: Path | str, pixels: np.ndarray, *, origin: tuple[int, int] =
         frame = np.zeros((frame_height, frame_width, *data.shape[2:]), data.dtype)
         frame[y:y + height, x:x + width] = data
         data = frame
+    with atomic_path(path) as temporary:
+        save_exr(temporary, data)
+
+
+def save_exr(path: Path, data: np.ndarray) -> None:
+    """Write (H, W) or (H, W, 3|4) float16 | float32 straight to `path`. Raises OSError."""
     name = "Y" if data.ndim == 2 else "RGB" if data.shape[2] == 3 else "RGBA"
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-    with atomic_path(path) as temporary:
-        try:
-            OpenEXR.File(header, {name: OpenEXR.Channel(data)}).write(str(temporary))
-        except RuntimeError as error:  # the binding reports failed writes so
-            raise MienError(f"Cannot write {path}: {_reason(error)}; check the folder's permissions and free space.") from error
+    try:
+        OpenEXR.File(header, {name: OpenEXR.Channel(data)}).write(str(path))
+    except RuntimeError as error:  # the binding reports failed writes so, with the path that nobody asked for in the text
+        raise OSError(0, str(error).rsplit('" ', 1)[-1].rsplit('".', 1)[-1].strip(" .") or "the file could not be written") from error
 
 
 def read_exr(path: Path | str) -> np.ndarray:
-    """Read an EXR: (H, W, 3|4) float32 for RGB(A), (H, W) for one channel; the whole display window, zero outside the data window. Raises MienError."""
+    """Read an EXR: (H, W, 3|4) float32 for RGB(A), (H, W) for one channel; the display window, zero outside the data window. Raises MienError."""
     return _framed(path)[0]
 
 

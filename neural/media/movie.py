@@ -19,7 +19,12 @@ from ...mesh.errors import MienError
 
 # In these containers, and with these codecs, every packet that is not to be discarded becomes exactly one frame.
 COUNTED_CONTAINERS = {"mov", "mp4", "matroska", "webm"}
-COUNTED_CODECS = {"h264", "hevc", "prores", "ffv1", "mjpeg", "png", "dnxhd", "qtrle", "rawvideo", "vp9", "av1", "cfhd", "v210", "mpeg4", "utvideo", "magicyuv"}
+COUNTED_CODECS = {"h264", "hevc", "prores", "ffv1", "mjpeg", "png", "dnxhd", "qtrle", "rawvideo", "vp9", "av1", "cfhd", "v210", "mpeg4",
+                  "utvideo", "magicyuv"}
+NO_TIMES = {"avi", "h264", "hevc", "m4v", "mpegvideo", "mjpeg"}
+"""Formats whose presentation times are guessed by the demuxer: frames follow at the nominal rate there."""
+LISTS = {"concat", "hls", "dash", "imf", "tty"}
+"""Text that points to other files, or is drawn as a picture."""
 MOVIE_MARKS = (b"ftyp", b"moov", b"mdat", b"RIFF", b"\x1a\x45\xdf\xa3", b"wide", b"free", b"OggS", b"FLV")
 
 
@@ -39,14 +44,24 @@ def open_movie(path: Path) -> av.container.InputContainer:
     """Open a movie for reading. Raises MienError in one sentence for everything that is no playable movie."""
     check_file(path)
     try:
-        # Only local files: playlists inside a file must not reach the network.
-        return av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        # Only local files: nothing inside a file may reach the network.
+        container = av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        if formats(container) & LISTS:
+            container.close()
+            raise ValueError("a list of files")
+        return container
     except (av.error.FFmpegError, OSError, ValueError) as error:
         with path.open("rb") as file:
             head = file.read(64)
         if any(mark in head for mark in MOVIE_MARKS):
-            raise MienError(f"{path} is cut short or damaged (its index cannot be read); copy it again from the camera or export it again.") from error
+            raise MienError(f"{path} is cut short or damaged (its index cannot be read); "
+                            "copy it again from the camera or export it again.") from error
         raise MienError(f"{path} is not a movie that can be read; give a movie file such as .mp4 or .mov, or an image sequence.") from error
+
+
+def formats(container: av.container.InputContainer) -> set[str]:
+    """The names FFmpeg has for the file's format."""
+    return set(container.format.name.split(","))
 
 
 def video_stream(path: Path, container: av.container.InputContainer) -> VideoStream:
@@ -98,8 +113,7 @@ def index_frames(path: Path, container: av.container.InputContainer, stream: Vid
         clean = False  # a container that says how many frames it has is judged below, others by decoding
     if stream.frames and samples < stream.frames:
         raise truncated(path, samples, stream.frames)
-    names = set(container.format.name.split(","))
-    exact = (clean and bool(names & COUNTED_CONTAINERS) and stream.codec_context.name in COUNTED_CODECS and len(set(pts)) == len(pts))
+    exact = (clean and bool(formats(container) & COUNTED_CONTAINERS) and stream.codec_context.name in COUNTED_CODECS and len(set(pts)) == len(pts))
     return FrameIndex(np.sort(np.array(pts, np.int64)), np.array(sorted(keys), np.int64).reshape(-1, 2), exact)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from av.video.stream import VideoStream
 
 from ...mesh.errors import MienError
 from ...mesh.shot import Plate
-from .movie import check_file, index_frames, open_movie, pixel_kind, truncated, turns, video_stream
+from .movie import NO_TIMES, check_file, formats, index_frames, open_movie, pixel_kind, truncated, turns, video_stream
 from .stills import STILLS, Pattern, is_pattern, parse_pattern, read_still
 
 PART = 1 << 20
@@ -81,7 +82,7 @@ def _probe_movie(path: Path, first_frame: int, fps: tuple[int, int] | None) -> P
             index_pts, count = _count_by_decoding(path)
         else:
             index_pts, count = index.pts, len(index.pts)
-        rate, variable = frame_rate(stream, index_pts)
+        rate, variable = frame_rate(stream, index_pts[:0] if formats(container) & NO_TIMES else index_pts)
         audio = bool(container.streams.audio)
     with open_movie(path) as container:
         stream = video_stream(path, container)
@@ -126,7 +127,10 @@ def _discards(path: Path) -> bool:
 
 
 def frame_rate(stream: VideoStream, pts: np.ndarray) -> tuple[Fraction, bool]:
-    """(rate, variable?) of frames at `pts` (sorted, time base of the stream): the stream's own fraction that fits every time stamp within its rounding."""
+    """(rate, variable?) of frames at `pts`, sorted, in the stream's time base.
+
+    Constant when one of the stream's own fractions fits every time stamp within its rounding.
+    """
     candidates = [Fraction(r) for r in (stream.average_rate, stream.guessed_rate, stream.base_rate) if r]
     if not candidates:
         candidates = [Fraction(*SEQUENCE_RATE)]
@@ -137,7 +141,10 @@ def frame_rate(stream: VideoStream, pts: np.ndarray) -> tuple[Fraction, bool]:
     for rate in candidates:
         if np.abs(times - np.arange(len(pts)) / float(rate)).max() <= 1.01 * tick:
             return rate, False
-    return candidates[0].limit_denominator(1_000_000), True
+    # Variable: the mean rate over the length of the track, from which the writer tells how long the last frame stands.
+    if stream.duration and stream.duration > pts[-1] - pts[0]:
+        return Fraction(len(pts)) / (stream.duration * Fraction(stream.time_base)), True
+    return Fraction(len(pts) - 1) / (int(pts[-1] - pts[0]) * Fraction(stream.time_base)), True
 
 
 def _probe_sequence(path: Path, first_frame: int | None, fps: tuple[int, int]) -> Plate:
@@ -155,8 +162,8 @@ def _probe_sequence(path: Path, first_frame: int | None, fps: tuple[int, int]) -
     height, width, channels = pixels.shape
     rate = Fraction(*fps)
     plate = Plate(path=pattern.path.as_posix(), kind="sequence", width=width, height=height, fps=(rate.numerator, rate.denominator),
-                  first_frame=numbers[0], frame_count=len(numbers), bits=32 if linear else 8 * pixels.dtype.itemsize, alpha=channels == 4, linear=linear)
-    return Plate(**{**plate.__dict__, "fingerprint": fingerprint(pattern.path, plate)})
+                  first_frame=numbers[0], frame_count=len(numbers), bits=8 * pixels.dtype.itemsize, alpha=channels == 4, linear=linear)
+    return replace(plate, fingerprint=fingerprint(pattern.path, plate))
 
 
 def _numbers(path: Path, pattern: Pattern, first_frame: int | None) -> list[int]:

@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 
 from ...mesh.errors import MienError
 from ...mesh.shot import Plate
-from .movie import FrameIndex, index_frames, open_movie, origin_seconds, pixel_kind, truncated, turns, upright, video_stream
+from .movie import NO_TIMES, FrameIndex, formats, index_frames, open_movie, origin_seconds, pixel_kind, truncated, turns, upright, video_stream
 from .probe import fingerprint
 from .stills import parse_pattern, read_still
 
@@ -92,6 +92,7 @@ class PlateReader:
             stream = video_stream(self.path, container)
             form = pixel_kind(stream)[0]
             tick, rate, turn = float(stream.time_base), float(self.plate.rate), None
+            guessed = bool(formats(container) & NO_TIMES)
             following = start
             try:
                 for position, frame in self._decoded(container, stream, index, start):
@@ -101,7 +102,7 @@ class PlateReader:
                         break
                     turn = turns(frame) if turn is None else turn
                     pixels = upright(frame.to_ndarray(format=form), turn)
-                    time = position / rate if frame.pts is None else frame.pts * tick - self._origin
+                    time = position / rate if guessed or frame.pts is None else frame.pts * tick - self._origin
                     yield Frame(position, time, self._checked(pixels, position))
                     following += 1
                     if following >= stop:
@@ -110,7 +111,8 @@ class PlateReader:
                 raise truncated(self.path, following, self.plate.frame_count) from error
             raise truncated(self.path, following, self.plate.frame_count)
 
-    def _decoded(self, container: av.container.InputContainer, stream: VideoStream, index: FrameIndex, start: int) -> Iterator[tuple[int, VideoFrame]]:
+    def _decoded(self, container: av.container.InputContainer, stream: VideoStream, index: FrameIndex,
+                 start: int) -> Iterator[tuple[int, VideoFrame]]:
         """(position, frame) from some frame at or before `start` on."""
         if not index.exact:
             yield from enumerate(container.decode(stream))
@@ -143,7 +145,8 @@ class PlateReader:
                 self._origin = origin_seconds(container)
                 self._index = index_frames(self.path, container, stream)
             if self._index.exact and len(self._index.pts) != self.plate.frame_count:
-                raise MienError(f"{self.path} has {len(self._index.pts)} frames, the shot was made from {self.plate.frame_count}; track the plate again.")
+                raise MienError(f"{self.path} has {len(self._index.pts)} frames, the shot was made from {self.plate.frame_count}; "
+                                "track the plate again.")
         return self._index
 
     def _checked(self, pixels: np.ndarray, index: int) -> np.ndarray:

@@ -25,7 +25,7 @@ NUMBER = re.compile(r"(\d+)(?=\D*$)")
 
 @dataclass(frozen=True)
 class Pattern:
-    """The name of a sequence: `folder / (before + number + after)`; the number has at least `digits` digits. digits 0: one picture without a number."""
+    """The name of a sequence: `folder / (before + number + after)`, the number with at least `digits` digits; 0 for one picture without a number."""
 
     folder: Path
     before: str

@@ -9,6 +9,7 @@ The frame rate is the plate's exact fraction, time stamps of a variable-rate pla
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from collections import deque
@@ -30,7 +31,7 @@ from ...mesh.files import atomic_path
 from ...mesh.shot import Plate
 from .audio import END, AudioFeed
 from .colour import to_display, to_half
-from .exr import exr_info, write_exr
+from .exr import exr_info, save_exr
 from .movie import open_movie, turns, video_stream
 from .stills import Pattern, encode_png, is_pattern, parse_pattern
 from .yuv import decode_bias, to_yuv
@@ -138,6 +139,9 @@ class PlateWriter:
         try:
             yield
         except (av.error.FFmpegError, OSError) as error:
+            if error.errno == errno.EINVAL or isinstance(error, av.error.ExternalError):
+                raise MienError(f"Cannot write {self.output}: the encoder refuses {self.plate.width} x {self.plate.height} frames "
+                                f"({error.strerror or error}); write FFV1 or a PNG sequence instead.") from error
             raise MienError(f"Cannot write {self.output}: {error.strerror or error}; check the folder's permissions and free space.") from error
 
 
@@ -167,7 +171,7 @@ class SequenceWriter(PlateWriter):
 
     def _save(self, path: Path, pixels: np.ndarray) -> None:
         if self.exr:
-            write_exr(path, pixels if self._full else to_half(pixels), full_float=self._full)
+            save_exr(path, pixels if self._full else to_half(pixels))
         else:
             path.write_bytes(encode_png(to_display(pixels) if pixels.dtype == np.float32 else pixels))
 
@@ -196,6 +200,7 @@ class MovieWriter(PlateWriter):
         self._audio: AudioFeed | None = None
         self._bias = (0.0, 0.0, 0.0)
         self._tick = Fraction(1)
+        self._start = 0
         self._end = 0.0
 
     def _open(self) -> None:
@@ -210,7 +215,6 @@ class MovieWriter(PlateWriter):
         stream.thread_type = "AUTO"
         context = stream.codec_context
         self._tick = (source.time_base or Fraction(1, 1_000_000)) if plate.variable_rate else 1 / plate.rate
-        context.time_base = stream.time_base = self._tick
         if source.aspect and source.aspect > 0:
             context.sample_aspect_ratio = source.aspect
         context.color_primaries, context.color_trc = source.colour[1:]
@@ -224,38 +228,56 @@ class MovieWriter(PlateWriter):
     def _settings(self) -> tuple[str, str, dict[str, str]]:
         """(encoder, pixel format, options); notes what the codec cannot keep."""
         plate = self.plate
-        deep = plate.bits > 8
+        deep, odd = plate.bits > 8, bool(plate.width % 2 or plate.height % 2)
         if self.codec == "ffv1":
+            settings = {"level": "3", "slices": "4", "slicecrc": "1", "g": "1"} | ({} if deep else {"coder": "rice"})
             deep_format = "gbrap16le" if plate.alpha else "gbrp16le"
             if plate.linear:
                 self.warnings.append(f"{self.output.name} holds 16-bit sRGB, not the plate's linear float; write an EXR sequence to keep that.")
-            return "ffv1", (deep_format if deep else "bgra" if plate.alpha else "bgr0"), {"level": "3", "slices": "4", "slicecrc": "1", "g": "1", **({} if deep else {"coder": "rice"})}
+            return "ffv1", (deep_format if deep else "bgra" if plate.alpha else "bgr0"), settings
         if self.codec == "prores":
-            rich = plate.alpha or deep
+            rich = plate.alpha or deep or odd
             pix_fmt = "yuva444p10le" if plate.alpha else "yuv444p10le" if rich else "yuv422p10le"
-            # prores_ks searches each slice for its quantiser and takes four times as long for the same size and error
-            return "prores_aw", pix_fmt, {"profile": "4" if rich else "3", "vendor": "apl0"}
+            # prores_ks searches each slice for its quantiser and takes four times as long for the same size and error, but takes odd sizes
+            return ("prores_ks" if odd else "prores_aw"), pix_fmt, {"profile": "4" if rich else "3", "vendor": "apl0"}
         if plate.alpha:
             self.warnings.append(f"{self.output.name} has no alpha channel, H.264 cannot hold one; write ProRes (.mov), PNG or EXR to keep it.")
         pix_fmt = "yuv420p"
-        if plate.width % 2 or plate.height % 2:
+        if odd:
             pix_fmt = "yuv444p"
-            self.warnings.append(f"{self.output.name} is written as H.264 4:4:4, because {plate.width} x {plate.height} is odd; some players show only even sizes.")
+            self.warnings.append(f"{self.output.name} is written as H.264 4:4:4, because {plate.width} x {plate.height} is odd; "
+                                 "some players show only even sizes.")
         return "libx264", pix_fmt, {"crf": "14", "preset": "faster"}
 
     def _add(self, index: int, pixels: np.ndarray, time: float | None) -> None:
         frame = self._frame(to_display(pixels) if pixels.dtype == np.float32 else pixels)
+        if index == 0:
+            self._set_clock(time or 0.0)
         frame.time_base = self._tick
-        if self.plate.variable_rate:
-            if time is None:
-                raise ValueError("a variable-rate plate needs the time of each frame")
-            frame.pts = round(Fraction(time) / frame.time_base)
-        else:
-            frame.pts = index
-        frame.duration = max(round(1 / self.plate.rate / frame.time_base), 1)
-        now = float(frame.pts * frame.time_base)
-        self._end = float((frame.pts + frame.duration) * frame.time_base)
-        self._submit(1, self._encode, frame, now)
+        frame.pts, frame.duration = self._stamp(index, time)
+        self._end = float((frame.pts + frame.duration) * self._tick)
+        self._submit(1, self._encode, frame, float(frame.pts * self._tick))
+
+    def _set_clock(self, first: float) -> None:
+        """Choose the time base: a picture that starts later than its sound (`first` > 0) keeps that delay."""
+        rate = self.plate.rate
+        if not self.plate.variable_rate and first > 0 and self.muxer in ("mp4", "mov"):
+            self._tick = Fraction(1, rate.numerator * -(-10_000 // rate.numerator))
+        if self.plate.variable_rate or self.muxer in ("mp4", "mov"):
+            self._start = max(round(Fraction(first) / self._tick), 0)
+        self._stream.codec_context.time_base = self._stream.time_base = self._tick
+
+    def _stamp(self, index: int, time: float | None) -> tuple[int, int]:
+        """(pts, duration) of a frame, in ticks."""
+        step = 1 / self.plate.rate / self._tick
+        if not self.plate.variable_rate:
+            return self._start + round(index * step), round(step)
+        if time is None:
+            raise ValueError("a variable-rate plate needs the time of each frame")
+        pts = round(Fraction(time) / self._tick)
+        # The nominal rate is the mean: it tells how long the last frame stands.
+        last = self._start + round(self.plate.frame_count * step) - pts if index == self.plate.frame_count - 1 else 0
+        return pts, last if last > 0 else max(round(step), 1)
 
     def _frame(self, pixels: np.ndarray) -> VideoFrame:
         pix_fmt = self._stream.pix_fmt
