@@ -13,7 +13,7 @@ ACTION_UNITS: dict[int, dict[str, float]] = {
     2: {"browOuterUp": 1.0},
     4: {"browDown": 1.0, "browCentreDown": 0.6},
     5: {"eyeWide": 1.0},
-    6: {"cheekSquint": 1.0, "eyeSquint": 0.35},
+    6: {"cheekSquint": 1.0, "eyeSquint": 0.25},
     7: {"eyeSquint": 1.0},
     9: {"noseSneer": 1.0, "browCentreDown": 0.3},
     10: {"mouthUpperUp": 1.0},
@@ -41,7 +41,7 @@ PROTOTYPES: dict[str, dict[int | str, float]] = {
     "disgusted": {9: 1.6, 10: 0.45, 15: 0.4, 7: 0.35, 4: 0.25},
     "fear": {1: 0.9, 2: 0.5, 4: 0.35, 5: 0.8, 20: 1.0, 26: 0.08},
     "happy": {6: 0.9, 12: 1.0},
-    "sad": {1: 1.1, 4: 0.2, 15: 0.65, 17: 0.2, "lidDroop": 0.12},
+    "sad": {1: 1.1, 4: 0.2, 15: 0.75, 17: 0.2, "lidDroop": 0.12},
     "surprised": {1: 1.15, 2: 1.05, 5: 0.9, 26: 0.22},
 }
 """Emotion -> AU -> amount at intensity 1. A letter R or L after the number means that side only, the subject's own."""

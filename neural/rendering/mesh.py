@@ -9,7 +9,7 @@ from scipy.sparse.linalg import splu
 
 from ...mesh.model import FaceModel
 
-EYE_RINGS = ((0.2, 0.6, 0.6), (0.45, 0.2, 0.22), (0.8, 0.0, 0.0), (1.0, 0.0, 0.0))
+EYE_RINGS = ((0.14, 0.7, 0.5), (0.34, 0.3, 0.12), (0.7, 0.05, 0.0), (1.0, 0.0, 0.0))
 """(way from the lid margin to the eye's centre, part of the lid's move there when the lid opens, and when it closes).
 
 The eyeball stays where it looks. A closing lid slides over it, so only the lashes at its margin go with it; an opening lid

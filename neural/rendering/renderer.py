@@ -30,7 +30,7 @@ MOUTH_SOFT = 0.006
 class RenderSettings:
     """Sizes are parts of the face's width on the picture."""
 
-    band: float = 0.22
+    band: float = 0.17
     """How far the displacement fades outside the face."""
     softness: float = 0.03
     """Width of the matte's soft edge, outside the band."""
