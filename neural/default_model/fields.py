@@ -47,7 +47,7 @@ class Face:
         """landmarks (468, 3), metres."""
         self.base, self.fine = base, fine
         self.lm = landmarks * 1000
-        self.points = fine.S @ self.lm
+        self.points = self.carry(self.lm)
         self.normals = vertex_normals(self.points, fine.triangles)
         self.lm_normals = self.normals[:468]
 
@@ -68,8 +68,8 @@ class Face:
         return out
 
     def carry(self, field: np.ndarray) -> np.ndarray:
-        """(468, ...) -> (V, ...)."""
-        return self.fine.S @ field
+        """(468, ...) -> (V, ...). einsum, not @: the last digits must not depend on the number of threads."""
+        return np.einsum("vl,l...->v...", self.fine.S, field)
 
     def mirrored(self, field: np.ndarray) -> np.ndarray:
         """The same action on the other side, (V, 3) or (V,)."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .fields import Face
+from .fields import Face, cotangent_laplacian
 
 SCALES = ((110.0, (2.9, 3.7, 2.8)), (55.0, (1.6, 2.0, 2.0)), (28.0, (0.95, 1.15, 1.15)))
 """(length mm, standard deviation mm in x, y, z) of the kernels that act everywhere."""
@@ -47,7 +47,6 @@ def identity_basis(face: Face, count: int = 80, detail: np.ndarray | None = None
     w = np.ones(len(points)) if detail is None else detail
     K = covariance(lm, lm, w[:468], w[:468])
     # Landmarks crowd at eyes and mouth; the Nystrom weights are the areas they stand for, so that a face counts, not its landmarks.
-    from .fields import cotangent_laplacian
     area = np.repeat(np.sqrt(cotangent_laplacian(lm, face.base.triangles)[1] ** 0.5), 3)
     area /= np.sqrt((area**2).mean())
     values, vectors = np.linalg.eigh(area[:, None] * K * area[None])
@@ -60,7 +59,9 @@ def identity_basis(face: Face, count: int = 80, detail: np.ndarray | None = None
     flat = modes.reshape(len(modes), -1)
     small, rotation = np.linalg.eigh(flat @ flat.T)
     flat = (rotation[:, ::-1].T @ flat)[:count]
-    sign = np.sign(flat[np.arange(len(flat)), np.abs(flat).argmax(1)])
+    # The sign of a mode is free: its largest move on the subject's left (mirror images would tie) is made positive.
+    seen = np.abs(flat) * np.repeat(points[:, 0] > 1, 3)
+    sign = np.sign(flat[np.arange(len(flat)), seen.argmax(1)])
     return (flat * sign[:, None]).reshape(len(flat), -1, 3) / 1000
 
 

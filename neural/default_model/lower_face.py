@@ -160,8 +160,8 @@ def mouth_fields(face: Face) -> dict[str, np.ndarray]:
     # Incisivus and orbicularis: pucker and funnel.
     x0 = face.lm[list(LIP_UPPER_RINGS[0]), 0]
     pucker = columns(-0.42 * x0, 0.0, -6.5 + 1.0 * a**2)
-    fields["mouthPucker"] = mouth(face, lip_handles(face, pucker, pucker, pucker + columns(0, 0.6 * ARCH, 2.0), pucker + columns(0, -0.6 * ARCH, 2.0)),
-                                  34, 26)
+    rim_up, rim_low = pucker + columns(0, 0.6 * ARCH, 2.0), pucker + columns(0, -0.6 * ARCH, 2.0)
+    fields["mouthPucker"] = mouth(face, lip_handles(face, pucker, pucker, rim_up, rim_low), 34, 26)
     funnel = columns(-0.26 * x0, 0.0, -6.0 + 1.5 * a**2)
     up, low = funnel + columns(0, -4.5 * ARCH**0.6), funnel + columns(0, 5.5 * ARCH**0.6)
     fields["mouthFunnel"] = mouth(face, lip_handles(face, up, low, up + columns(0, -0.8 * ARCH, 1.5), low + columns(0, 0.8 * ARCH, 1.5)), 34, 30)
@@ -172,12 +172,14 @@ def mouth_fields(face: Face) -> dict[str, np.ndarray]:
     rolled_up = columns(0, 0.6 * ARCH, 3.0 * ARCH**0.5)
     fields["mouthRollUpper"] = mouth(face, lip_handles(face, rolled_up, columns(0, 0.6 * ARCH), rolled_up * (1, 1, 0.6) + 0.5 * thin_up), 20, 18)
     rolled_low = columns(0, -0.6 * ARCH, 3.2 * ARCH**0.5)
-    fields["mouthRollLower"] = mouth(face, lip_handles(face, columns(0, -0.6 * ARCH), rolled_low, None, rolled_low * (1, 1, 0.6) + 0.5 * thin_low), 20, 22)
+    rim_low = rolled_low * (1, 1, 0.6) + 0.5 * thin_low
+    fields["mouthRollLower"] = mouth(face, lip_handles(face, columns(0, -0.6 * ARCH), rolled_low, None, rim_low), 20, 22)
     # Mentalis (AU17): chin boss and lower lip up, pushing the upper lip; the upper lip's own shrug is forward and up.
     boss = {i: np.array([0, -4.2, -0.8]) for i in (199, 200, 208, 428, 201, 421)} | {175: np.array([0, -2.8, 0.2]), 152: np.array([0, -1.5, 0.2])}
     boss |= {i: np.array([0, -1.8, 0.1]) for i in (171, 396)} | {i: np.array([0, -1.0, 0.0]) for i in (148, 377, 140, 369)}
     push = columns(0, -2.6 * ARCH - 0.3, -1.2 * ARCH)
-    fields["mouthShrugLower"] = mouth(face, lip_handles(face, push * 0.97, push, push * 0.55, push + columns(0, -1.8 * ARCH, -1.0 * ARCH)), 28, 48, boss)
+    rim_low = push + columns(0, -1.8 * ARCH, -1.0 * ARCH)
+    fields["mouthShrugLower"] = mouth(face, lip_handles(face, push * 0.97, push, push * 0.55, rim_low), 28, 48, boss)
     shrug = columns(0, -0.4 * ARCH, -1.8 * ARCH)
     fields["mouthShrugUpper"] = mouth(face, lip_handles(face, shrug, shrug * 0.9, shrug + columns(0, -2.6 * ARCH, -1.4 * ARCH), shrug * 0.2), 24, 20)
     # AU23 per lip: the lip tightens, narrow and thin, and turns out a little.

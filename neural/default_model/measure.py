@@ -16,8 +16,8 @@ import numpy as np
 from mediapipe.python.solutions.face_mesh import FaceMesh
 
 from ...mesh.errors import MienError
-from .topology import LIP_LOWER, LIP_LOWER_RINGS, LIP_UPPER, LIP_UPPER_RINGS, base_topology
 from .tables import write_mean
+from .topology import LIP_LOWER, LIP_LOWER_RINGS, LIP_UPPER, LIP_UPPER_RINGS, base_topology
 
 IOD = 0.090
 """Distance of the outer eye corners, metres."""
@@ -36,8 +36,8 @@ def procrustes(source: np.ndarray, target: np.ndarray, ids: list[int] | slice = 
     return (source - ca) @ rotation * scale + cb
 
 
-def clip_landmarks(path: Path, limit: int = 400) -> np.ndarray:
-    """(T, 468, 3) landmarks in pixels (z in the same scale) of the frames on which a face is found."""
+def clip_landmarks(path: Path, limit: int = 120) -> np.ndarray:
+    """(T, 468, 3) landmarks in pixels (z in the same scale) of those of the first `limit` frames on which a face is found."""
     found = []
     with av.open(str(path)) as container, FaceMesh(refine_landmarks=True, min_detection_confidence=0.3) as mesh:
         for index, frame in enumerate(container.decode(video=0)):

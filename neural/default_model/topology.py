@@ -196,7 +196,7 @@ def loop_step(triangles: np.ndarray, count: int, corners: set[int]) -> tuple[sp.
 
 @lru_cache(maxsize=1)
 def fine_topology(levels: int = 2) -> Fine:
-    """The mesh after `levels` subdivisions: 6,990 vertices for two."""
+    """The mesh after `levels` subdivisions: 6,990 vertices for two. Treat it as read-only, it is shared."""
     base = base_topology()
     triangles, mirror = base.triangles, base.mirror
     total = sp.identity(468, format="csr")
@@ -213,7 +213,7 @@ def fine_topology(levels: int = 2) -> Fine:
     dense = total.toarray()
     S = np.linalg.solve(dense[:468].T, dense.T).T
     S[:468] = np.eye(468)
-    S[np.abs(S) < 1e-12] = 0
+    S = np.round(S, 10)
     following = boundary_edges(triangles)
     loops = {}
     for name, start, upper in (("border", 10, None), ("mouth", 78, 13), ("eye_right", 33, 159), ("eye_left", 263, 386)):

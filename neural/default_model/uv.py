@@ -87,7 +87,8 @@ def _energy(face: Face, opened: np.ndarray, density: np.ndarray) -> Callable[[np
     back = [e.T.tocsr() for e in edge]
 
     def evaluate(uv: np.ndarray) -> tuple[float, np.ndarray]:
-        p = (S @ uv) * flip  # y down, as in the head frame
+        # einsum, not @: the sum's order, and so the layout's last digits, must not depend on the number of threads.
+        p = np.einsum("vl,lk->vk", S, uv) * flip  # y down, as in the head frame
         edges = np.stack([edge[0] @ p, edge[1] @ p], 2)
         J = edges @ inverse
         det = -(J[:, 0, 0] * J[:, 1, 1] - J[:, 0, 1] * J[:, 1, 0])
@@ -98,7 +99,7 @@ def _energy(face: Face, opened: np.ndarray, density: np.ndarray) -> Callable[[np
         value = float((area * (square + square / det**2)).sum())
         dJ = area[:, None, None] * (2 * J * (1 + 1 / det**2)[:, None, None] - (2 * square / det**3)[:, None, None] * cofactor)
         dE = dJ @ inverse.transpose(0, 2, 1)
-        return value, S.T @ (back[0] @ dE[:, :, 0] + back[1] @ dE[:, :, 1]) * flip
+        return value, np.einsum("vl,vk->lk", S, back[0] @ dE[:, :, 0] + back[1] @ dE[:, :, 1]) * flip
 
     return evaluate
 
@@ -134,7 +135,7 @@ def _descend(evaluate: Callable, x: np.ndarray, project: Callable[[np.ndarray], 
         s, y = new - x, new_grad - grad
         if (s * y).sum() > 1e-14:
             history = [*history, (s, y)][-30:]
-        done = value - new_value < 1e-7 * value
+        done = value - new_value < 1e-6 * value
         x, value, grad = new, new_value, new_grad
         if done:
             break
@@ -152,10 +153,10 @@ def face_uv(face: Face, opened: np.ndarray, density: np.ndarray, rounds: int = 4
         return 0.5 * (field + field[mirror] * (-1, 1))
 
     evaluate = _energy(face, opened, density)
-    start = symmetric(_start(face, opened))
+    start = np.round(symmetric(_start(face, opened)), 9)
     if not np.isfinite(evaluate(start)[0]):
         raise ValueError("the first UV layout folds")
-    uv = face.fine.S @ _descend(evaluate, start, symmetric, rounds)
+    uv = face.carry(_descend(evaluate, start, symmetric, rounds))
     uv = 0.5 * (uv + uv[face.fine.mirror] * (-1, 1))
     low, high = uv.min(0), uv.max(0)
     return (uv - (low + high) / 2) * (0.98 / (high - low)) + 0.5
