@@ -104,6 +104,14 @@ def _frame_rate(rate: Fraction) -> tuple[int, Fraction, bool]:
     return nominal, nominal / rate, False
 
 
+# --- materials: operators.face ---
+
+def use_nodes(material: bpy.types.Material) -> None:
+    """Needed in 4.5; always so, and deprecated, from 5.0 on."""
+    if bpy.app.version < (5, 0, 0):
+        material.use_nodes = True
+
+
 # --- animation: operators.face and operators.emotion ---
 
 def channelbag(data: bpy.types.ID) -> bpy.types.ActionChannelbag | None:
