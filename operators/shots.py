@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which shot and face the artist works on, and how far each step of it is. Read by operators (poll) and panels (draw), so it must be quick."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from .. import compat
+from ..mesh.emotion import CONTROLS
+from ..mesh.errors import MienError
+from ..mesh.files import read_json
+from ..mesh.shot import Shot, Solve, Track
+
+LOOK_AGAIN = 0.5
+"""Seconds for which a look at the disk is trusted: panels are drawn at every frame of a playback."""
+
+
+# -- which shot, which face -----------------------------------------------------------------------------------------------
+
+def is_face(object: bpy.types.Object | None) -> bool:
+    return object is not None and object.type == "MESH" and bool(object.mien.shot_folder)
+
+
+def active_face(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The selected face, else the scene's own."""
+    active = getattr(context, "active_object", None)
+    return active if is_face(active) else scene_face(context.scene)
+
+
+def scene_face(scene: bpy.types.Scene) -> bpy.types.Object | None:
+    """The face imported into this scene; None when it was deleted (a pointer alone keeps a deleted object in the file)."""
+    face = scene.mien.face
+    return face if is_face(face) and scene.objects.get(face.name) == face else None
+
+
+def shot_folder(context: bpy.types.Context) -> Path | None:
+    """The shot folder in use: the selected face's, else the scene's (composite and delivery scenes have it as a custom property)."""
+    active = getattr(context, "active_object", None)
+    stored = active.mien.shot_folder if is_face(active) else context.scene.mien.shot_folder or context.scene.get("mien_shot", "")
+    return absolute(stored) if stored else None
+
+
+def absolute(stored: str) -> Path:
+    """A path as Blender stores it (`//` is the folder of the .blend) -> absolute."""
+    return Path(bpy.path.abspath(stored)).absolute()
+
+
+def stored_path(path: Path) -> str:
+    """`path` as Blender should store it: relative to a saved .blend on the same drive, so that both can move together."""
+    if bpy.data.filepath:
+        try:
+            return bpy.path.relpath(str(path))
+        except ValueError:  # another drive
+            pass
+    return str(path)
+
+
+def shot_name(folder: Path) -> str:
+    """What the artist calls the shot: its folder without `.mien`."""
+    return folder.stem if folder.suffix == ".mien" else folder.name
+
+
+# -- what is known of it --------------------------------------------------------------------------------------------------
+
+@dataclass
+class ShotInfo:
+    """What lies in a shot folder, as far as panels show it. Frame numbers are Blender's."""
+
+    folder: Path
+    shot: Shot | None = None
+    problem: str = ""
+    """One sentence when a file is there but unfit."""
+    tracked: int = 0
+    faces: int = 0
+    solved: int = 0
+    reprojection: float = 0.0
+    """Median over the frames, parts of the distance of the outer eye corners."""
+    focal_mm: float = 0.0
+    cuts: list[int] = field(default_factory=list)
+    lost: str = ""
+    solve_hash: str = ""
+    baked: int = 0
+
+    @property
+    def is_tracked(self) -> bool:
+        return self.tracked > 0
+
+    @property
+    def is_solved(self) -> bool:
+        return self.solved > 0
+
+
+_seen: dict[Path, tuple[float, tuple, ShotInfo]] = {}
+
+
+def shot_info(folder: Path) -> ShotInfo:
+    """What is in `folder`; looked up again when a file changed. Never raises: `problem` tells."""
+    now = time.monotonic()
+    looked, stamp, info = _seen.get(folder, (-1e9, (), ShotInfo(folder)))
+    if now - looked < LOOK_AGAIN:
+        return info
+    names = ("shot.json", "track.npz", "solve.npz", "bake/manifest.json")
+    current = tuple(_stamp(folder / name) for name in names)
+    if current != stamp or looked < 0:
+        info = _read(folder)
+    _seen[folder] = (now, current, info)
+    return info
+
+
+def forget() -> None:
+    """Look at the disk again at the next call: a job has just written."""
+    _seen.clear()
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def _read(folder: Path) -> ShotInfo:
+    info = ShotInfo(folder)
+    if not (folder / "shot.json").exists():
+        return info
+    try:
+        shot = info.shot = Shot.load(folder)
+        if shot.track_path.exists():
+            track = Track.load(shot)
+            info.tracked, info.faces = int(track.found.sum()), int(track.faces.max(initial=0))
+        if shot.solve_path.exists():
+            _read_solve(info, shot)
+        manifest = shot.bake_folder / "manifest.json"
+        if manifest.exists():
+            info.baked = len(read_json(manifest).get("frames", ()))
+    except MienError as error:
+        info.problem = str(error)
+    return info
+
+
+def _read_solve(info: ShotInfo, shot: Shot) -> None:
+    solve = Solve.load(shot)
+    solved = solve.solved
+    info.solved = int(solved.sum())
+    info.reprojection = float(np.median(solve.reprojection[solved])) if info.solved else 0.0
+    info.focal_mm = solve.camera.focal * 36.0 / max(shot.plate.width, shot.plate.height)
+    info.cuts = [shot.frame_number(int(c)) for c in solve.cuts]
+    info.lost = frame_ranges([shot.frame_number(int(i)) for i in np.flatnonzero(~solved)])
+    info.solve_hash = solve_hash(solve)
+
+
+def solve_hash(solve: Solve) -> str:
+    """Changes when the solve does."""
+    digest = hashlib.sha256(solve.model_hash.encode())
+    for array in (solve.alpha, solve.beta, solve.rotation, solve.translation):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def frame_ranges(numbers: list[int]) -> str:
+    """[3, 4, 5, 9] -> "3-5, 9"."""
+    runs: list[list[int]] = []
+    for n in sorted(numbers):
+        if runs and runs[-1][1] == n - 1:
+            runs[-1][1] = n
+        else:
+            runs.append([n, n])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def controls_hash(face: bpy.types.Object) -> str:
+    """Changes when anything does that a bake of this face depends on: keys, values, glasses. Cheap enough to draw with."""
+    digest = hashlib.sha256(face.mien.glasses.encode())
+    digest.update(face.mien.solve_hash.encode())
+    curves = control_curves(face)
+    for name in CONTROLS:
+        curve = curves.get(name)
+        if curve is None:
+            digest.update(f"{name} {getattr(face.mien, name):.6f}".encode())
+            continue
+        for attribute, width in (("co", 2), ("handle_left", 2), ("handle_right", 2), ("interpolation", 1)):
+            buffer = np.zeros(len(curve.keyframe_points) * width, np.int32 if width == 1 else np.float32)
+            curve.keyframe_points.foreach_get(attribute, buffer)
+            digest.update(buffer.tobytes())
+        digest.update(f"{curve.extrapolation} {[(m.type, m.mute) for m in curve.modifiers]}".encode())
+    return digest.hexdigest()[:16]
+
+
+def control_curves(face: bpy.types.Object) -> dict[str, bpy.types.FCurve]:
+    """Control -> its F-curve, of those that Blender would evaluate: with keys, not muted."""
+    bag = compat.channelbag(face)
+    found = {}
+    for curve in bag.fcurves if bag else ():
+        name = curve.data_path.removeprefix("mien.")
+        muted = curve.mute or (curve.group is not None and curve.group.mute)
+        if name in CONTROLS and curve.data_path.startswith("mien.") and not muted and not curve.is_empty:
+            found[name] = curve
+    return found
+
+
+# -- is a step out of date ------------------------------------------------------------------------------------------------------
+
+def plate_changed(scene: bpy.types.Scene, info: ShotInfo) -> bool:
+    """Another plate was chosen than the one that was tracked."""
+    return bool(scene.mien.plate) and info.shot is not None and absolute(scene.mien.plate) != info.shot.plate_path.absolute()
+
+
+def face_stale(face: bpy.types.Object, info: ShotInfo | None) -> bool:
+    """The shot was solved again since the import."""
+    return info is not None and bool(info.solve_hash) and face.mien.solve_hash != info.solve_hash
+
+
+def bake_stale(face: bpy.types.Object, info: ShotInfo) -> str:
+    """Why the bake is out of date, as the end of a sentence; "" when it is not."""
+    if face_stale(face, info):
+        return "out of date: the shot was solved again since"
+    if info.shot is not None and info.baked < info.shot.plate.frame_count:
+        return "not complete: press Bake to go on"
+    if face.mien.bake_hash != controls_hash(face):
+        return "out of date: an emotion or setting changed since"
+    return ""
+
+
+def at_rest(face: bpy.types.Object) -> bool:
+    """No emotion is keyed or set."""
+    keyed = control_curves(face).keys() - {"master", "mouth"}
+    return not keyed and not any(getattr(face.mien, name) for name in CONTROLS if name not in ("master", "mouth"))
+
+
+def stage_scene(context: bpy.types.Context, stage: str) -> bpy.types.Scene | None:
+    """The scene ("composite" or "delivery") that was made for the shot in use."""
+    folder = shot_folder(context)
+    return next((s for s in bpy.data.scenes if folder and s.get("mien_stage") == stage and absolute(s.get("mien_shot", "")) == folder), None)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Mien stores in a .blend: `Scene.mien` (which shot) and `Object.mien` (the face: its shot folder and the artist's controls)."""
+
+import bpy
+from bpy.props import EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+
+from ..mesh.emotion import DEFAULTS
+from ..operators import shots
+
+
+def _unit(label: str, description: str, default: float = 0.0):
+    """An animatable control within 0 and 1."""
+    return FloatProperty(name=label, description=description, default=default, min=0.0, max=1.0, subtype="FACTOR", options={"ANIMATABLE"})
+
+
+class MienObject(bpy.types.PropertyGroup):
+    """The face object. The names of the ten controls are those of mesh.emotion.CONTROLS."""
+
+    angry: _unit("Angry", "Brows down and together, lids and lips tight (0: as filmed, 1: strong)")
+    contempt: _unit("Contempt", "One corner of the mouth tightened and raised (0: as filmed, 1: strong)")
+    disgusted: _unit("Disgusted", "Nose wrinkled, upper lip raised (0: as filmed, 1: strong)")
+    fear: _unit("Fear", "Brows up and together, eyes wide, mouth stretched (0: as filmed, 1: strong)")
+    happy: _unit("Happy", "Corners of the mouth and cheeks raised (0: as filmed, 1: strong)")
+    sad: _unit("Sad", "Inner brows up, corners of the mouth down (0: as filmed, 1: strong)")
+    surprised: _unit("Surprised", "Brows up, eyes wide, jaw dropped a little (0: as filmed, 1: strong)")
+    master: _unit("Master", "Multiplies all seven emotions; key it to fade the whole edit", DEFAULTS["master"])
+    neutralise: _unit("Neutralise", "Takes away the emotion that the actor played, before the new one is added", DEFAULTS["neutralise"])
+    mouth: _unit("Keep Speech", "How closely the gap between the lips follows the spoken words: 1 exactly, 0 as the emotion moves it",
+                 DEFAULTS["mouth"])
+    glasses: EnumProperty(
+        name="Glasses", description="Hold the rims of glasses straight; lids and brows behind them then move less",
+        items=(("auto", "Automatic", "Look for glasses when the shot is solved"), ("on", "On", "The actor wears glasses"),
+               ("off", "Off", "No glasses: move everything")), default="auto")
+
+    shot_folder: StringProperty(name="Shot Folder", description="Where this face's track, solve and bake are kept", subtype="DIR_PATH",
+                                options={"PATH_SUPPORTS_BLEND_RELATIVE"})
+    camera: PointerProperty(name="Camera", description="The solved camera of this face's shot", type=bpy.types.Object)
+    lost: StringProperty(name="Lost Frames", description="Frames without a face; they stay as filmed, and the mesh holds its last pose there")
+    solve_hash: StringProperty(options={"HIDDEN"}, description="Which solve this mesh was made from")
+    bake_hash: StringProperty(options={"HIDDEN"}, description="Which controls the last bake was made with")
+
+
+def _is_face(_self: bpy.types.PropertyGroup, object: bpy.types.Object) -> bool:
+    return shots.is_face(object)
+
+
+class MienScene(bpy.types.PropertyGroup):
+    """The shot in view."""
+
+    plate: StringProperty(name="Plate", description="The footage: a movie, or one picture of a numbered sequence", subtype="FILE_PATH",
+                          options={"PATH_SUPPORTS_BLEND_RELATIVE"})
+    shot_folder: StringProperty(name="Shot Folder", description="Where the track, solve and bake of this plate are kept", subtype="DIR_PATH",
+                                options={"PATH_SUPPORTS_BLEND_RELATIVE"})
+    face: PointerProperty(name="Face", description="The imported face of this shot", type=bpy.types.Object, poll=_is_face)
+    face_number: IntProperty(
+        name="Face", description="Which face to follow when the plate shows several: 0 is the largest", default=0, min=0, soft_max=9)
+    focal_mm: FloatProperty(
+        name="Focal Length", description="Of the lens, in mm on a sensor 36 mm wide, if you know it; 0: found by the solve",
+        default=0.0, min=0.0, soft_max=300.0, precision=1)
+
+
+CLASSES = (MienObject, MienScene)
+
+
+def register():
+    bpy.types.Scene.mien = PointerProperty(type=MienScene, name="Mien", description="The shot whose emotion is edited")
+    bpy.types.Object.mien = PointerProperty(type=MienObject, name="Mien", description="Emotion controls of a face")
+
+
+def unregister():
+    del bpy.types.Object.mien
+    del bpy.types.Scene.mien
