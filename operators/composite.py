@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 import bpy
@@ -12,6 +13,7 @@ from .. import compat
 from ..mesh.errors import MienError
 from ..mesh.shot import Plate, Shot
 from . import composite_nodes as groups
+from . import shots
 
 SHOT_TAG = "mien_shot"
 """Custom property of the scenes made here: the shot folder, relative to the .blend where it can be."""
@@ -22,48 +24,22 @@ TO_LINEAR = "Linear for EXR"
 HASHES = re.compile(r"#+")
 
 
-def shot_name(shot: Shot) -> str:
-    """What the artist calls the shot: its folder without `.mien`."""
-    return shot.folder.stem if shot.folder.suffix == ".mien" else shot.folder.name
-
-
-def blend_path(path: Path) -> str:
-    """`path` as Blender should store it: relative to a saved .blend on the same drive, so that both can move together."""
-    if bpy.data.filepath:
-        try:
-            return bpy.path.relpath(str(path))
-        except ValueError:  # another drive
-            pass
-    return str(path)
-
-
 def find_shot(context: bpy.types.Context, folder: str = "") -> Shot:
-    """The shot in `folder`, else that of the scene in view: one made here, or one with `Scene.mien.shot_folder`. Raises MienError."""
-    folder = folder or shot_folder(context.scene)
-    if not folder:
+    """The shot in `folder`, else the one in use. Raises MienError."""
+    path = shots.absolute(folder) if folder else shots.shot_folder(context)
+    if path is None:
         raise MienError(f"The scene '{context.scene.name}' has no shot; track a plate first.")
-    return Shot.load(Path(bpy.path.abspath(folder)))
-
-
-def shot_folder(scene: bpy.types.Scene | None) -> str:
-    """The shot folder that the scene names, "" when none."""
-    if scene is None:
-        return ""
-    return scene.get(SHOT_TAG, "") or getattr(getattr(scene, "mien", None), "shot_folder", "")
+    return Shot.load(path)
 
 
 def shot_scene(shot: Shot, stage: str) -> bpy.types.Scene:
     """The scene of that shot and stage ("composite", "delivery"); made when the file has none. The scene in view stays in view."""
     for scene in bpy.data.scenes:
-        if scene.get(STAGE_TAG) == stage and _same_folder(scene.get(SHOT_TAG, ""), shot.folder):
+        if scene.get(STAGE_TAG) == stage and shots.absolute(scene.get(SHOT_TAG, "")) == shot.folder.absolute():
             return scene
-    scene = bpy.data.scenes.new(f"Mien {stage.capitalize()} {shot_name(shot)}")
-    scene[STAGE_TAG], scene[SHOT_TAG] = stage, blend_path(shot.folder.resolve())
+    scene = bpy.data.scenes.new(f"Mien {stage.capitalize()} {shots.shot_name(shot.folder)}")
+    scene[STAGE_TAG], scene[SHOT_TAG] = stage, shots.stored_path(shot.folder.absolute())
     return scene
-
-
-def _same_folder(stored: str, folder: Path) -> bool:
-    return bool(stored) and Path(bpy.path.abspath(stored)).resolve() == folder.resolve()
 
 
 def plate_file(shot: Shot, index: int) -> Path:
@@ -89,18 +65,6 @@ def missing_frames(shot: Shot) -> dict[str, list[int]]:
     return missing
 
 
-def number_ranges(numbers: list[int], limit: int = 6) -> str:
-    """[1001, 1002, 1003, 1007] -> "1001-1003, 1007"."""
-    runs: list[list[int]] = []
-    for n in sorted(numbers):
-        if runs and runs[-1][1] == n - 1:
-            runs[-1][1] = n
-        else:
-            runs.append([n, n])
-    texts = [str(a) if a == b else f"{a}-{b}" for a, b in runs]
-    return ", ".join(texts[:limit]) + (f" and {len(texts) - limit} more runs" if len(texts) > limit else "")
-
-
 def missing_report(shot: Shot) -> str:
     """One sentence that names missing frames and what to press; "" when none is missing."""
     missing = missing_frames(shot)
@@ -108,10 +72,14 @@ def missing_report(shot: Shot) -> str:
         return ""
     sequence = shot.plate.kind == "sequence"
     if sequence and "plate" in missing:
-        return f"The plate {shot.plate_path} lacks frames {number_ranges(missing['plate'])}; put the files back."
+        return f"The plate {shot.plate_path} lacks frames {_ranges(missing['plate'])}; put the files back."
     numbers = sorted({n for layer in missing.values() for n in layer})
     layers = " and ".join(missing)
-    return f"{shot.folder.name} has no baked {layers} for frames {number_ranges(numbers)}; press Bake."
+    return f"{shot.folder.name} has no baked {layers} for frames {_ranges(numbers)}; press Bake."
+
+
+def _ranges(numbers: list[int]) -> str:
+    return textwrap.shorten(shots.frame_ranges(numbers), 80, placeholder=" and more")
 
 
 def is_coded(plate: Plate) -> bool:
@@ -151,8 +119,8 @@ def build_composite(scene: bpy.types.Scene, shot: Shot) -> None:
     """
     plate = shot.plate
     set_scene_output(scene, plate)
-    scene[SHOT_TAG] = blend_path(shot.folder.resolve())
-    tree, output = compat.compositor_tree(scene, f"Mien Composite {shot_name(shot)}")
+    scene[SHOT_TAG] = shots.stored_path(shot.folder.absolute())
+    tree, output = compat.compositor_tree(scene, f"Mien Composite {shots.shot_name(shot.folder)}")
     form = f"{is_coded(plate)} {plate.alpha} {plate.linear}"
     controls = matte_controls(tree)
     if tree.get("mien_form") != form:
@@ -263,9 +231,9 @@ class TreeUpdate:
         """An image node that shows, at each frame of the shot, the file with that frame's number."""
         plate = self.shot.plate
         node = self.node(f"Mien {layer}", "CompositorNodeImage", location)
-        name = f"Mien {shot_name(self.shot)} {layer.lower()}"
+        name = f"Mien {shots.shot_name(self.shot.folder)} {layer.lower()}"
         image = node.image or bpy.data.images.new(name, 1, 1)
-        path = blend_path(first)
+        path = shots.stored_path(first)
         source = "SEQUENCE" if layer != "Plate" or plate.kind == "movie" or HASHES.search(plate.path) else "FILE"
         if image.source != source:
             image.source = source
@@ -308,11 +276,16 @@ class MIEN_OT_composite(bpy.types.Operator):
 
 
 def poll_shot(operator: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
-    """Has the scene in view a shot? Does not look at the disk. Scripts in background mode name the shot folder themselves."""
-    if bpy.app.background or shot_folder(context.scene):
-        return True
-    operator.poll_message_set("This scene has no shot: open a plate and press Track")
-    return False
+    """Is there a baked shot in use? A script in background mode may have none and name the shot folder itself."""
+    folder = shots.shot_folder(context)
+    if folder is None:
+        operator.poll_message_set("This scene has no shot: open a plate and press Track")
+        return bpy.app.background
+    info = shots.shot_info(folder)
+    if not info.baked and not bpy.app.background:
+        operator.poll_message_set(info.problem or "Nothing is baked yet: press Bake")
+        return False
+    return True
 
 
 CLASSES = (MIEN_OT_composite,)

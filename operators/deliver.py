@@ -17,7 +17,7 @@ import bpy
 from .. import compat
 from ..mesh.errors import MienError
 from ..mesh.shot import Shot
-from . import composite
+from . import composite, shots
 from .composite_nodes import LINEAR
 from .delivery_output import Output
 
@@ -75,7 +75,7 @@ def _add_sound(strips: bpy.types.bpy_prop_collection, shot: Shot, channel: int, 
     if not path.exists():
         raise MienError(f"The plate {path} is missing, and with it the sound; put it back or track the plate again.")
     try:
-        strip = strips.new_sound(SOUND, composite.blend_path(path), channel, first)
+        strip = strips.new_sound(SOUND, shots.stored_path(path), channel, first)
     except RuntimeError as error:
         raise MienError(f"Blender cannot read the sound of {path} ({_first_line(error)}); convert it to AAC or WAV first.") from error
     if strip.frame_final_end > last + 1:
@@ -129,9 +129,9 @@ def _set_audio(scene: bpy.types.Scene, file_format: str) -> None:
 def delivery_path(path: str | Path, file_format: str, shot: Shot) -> Path:
     """The output's name with a suffix that fits the format, and #### for a sequence. Empty: beside the shot folder."""
     suffixes = SUFFIXES[file_format]
-    path = Path(bpy.path.abspath(str(path))) if str(path) else shot.folder.resolve().parent / composite.shot_name(shot)
+    path = shots.absolute(str(path)) if str(path) else shot.folder.absolute().parent / shots.shot_name(shot.folder)
     if path.is_dir():
-        path = path / composite.shot_name(shot)
+        path = path / shots.shot_name(shot.folder)
     known = {s for group in SUFFIXES.values() for s in group}
     if path.suffix.lower() not in suffixes:
         path = path.with_suffix(suffixes[0]) if path.suffix.lower() in known else path.with_name(path.name + suffixes[0])
@@ -166,7 +166,7 @@ def delivery(shot: Shot, path: Path, file_format: str) -> Iterator[tuple[bpy.typ
         output.discard()
         raise
     finally:
-        scene.render.filepath = composite.blend_path(path)
+        scene.render.filepath = shots.stored_path(path)
         composite.set_linear(source, False)
 
 
@@ -230,7 +230,7 @@ class MIEN_OT_deliver(bpy.types.Operator):
             if not self.render:
                 scene = build_delivery(shot)
                 set_format(scene, shot, self.format, path.suffix.lower())
-                scene.render.filepath = composite.blend_path(path)
+                scene.render.filepath = shots.stored_path(path)
                 self.report({"INFO"}, f"The delivery is in the scene '{scene.name}'.")
                 return {"FINISHED"}
             for text in warnings(shot):

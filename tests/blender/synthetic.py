@@ -14,7 +14,7 @@ import numpy as np
 
 from mien.mesh.shot import Plate, Shot
 from mien.neural.media import read_exr, write_exr, write_face_layer, write_matte
-from mien.operators import composite, deliver
+from mien.operators import composite
 
 WIDTH, HEIGHT = 64, 48
 FACE = (0.2, 0.5, 0.1)
@@ -31,14 +31,6 @@ class Synthetic:
 
     shot: Shot
     plate: list[np.ndarray]
-
-
-def clean_blender() -> None:
-    """An empty file with the operators under test registered, as the extension would have them."""
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    for cls in composite.CLASSES + deliver.CLASSES:
-        if not hasattr(bpy.types, cls.__name__):
-            bpy.utils.register_class(cls)
 
 
 def make_shot(folder: Path, *, matte: bool = True, bits: int = 8, alpha: bool = False, linear: bool = False, frames: int = 3, first: int = 1001,

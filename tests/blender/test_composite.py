@@ -16,10 +16,7 @@ from mien.operators import composite, composite_nodes
 from mien.tests.blender import synthetic
 from mien.tests.blender.synthetic import COVER, FACE, MATTE, make_shot, render_composite
 
-
-@pytest.fixture(autouse=True)
-def _clean():
-    synthetic.clean_blender()
+pytestmark = pytest.mark.usefixtures("blender")
 
 
 def built(made: synthetic.Synthetic) -> bpy.types.Scene:

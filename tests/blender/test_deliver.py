@@ -18,10 +18,7 @@ from mien.operators import composite, deliver
 from mien.tests.blender import synthetic
 from mien.tests.blender.synthetic import FACE, MATTE, make_shot, read_picture, write_movie
 
-
-@pytest.fixture(autouse=True)
-def _clean():
-    synthetic.clean_blender()
+pytestmark = pytest.mark.usefixtures("blender")
 
 
 def run(made: synthetic.Synthetic, path: Path, kind: str) -> None:
