@@ -134,7 +134,7 @@ def mouth_fields(face: Face) -> dict[str, np.ndarray]:
                                     smile * 0.9 + 0.15 * thin_low * ARCH[:, None]), 44, 26, cheeks)
     fields["mouthSmileLeft"] = face.left(whole, 12)
     # Levator anguli oris (AU13): the corner goes straight up and the cheek puffs.
-    sharp = columns(0.8 * side * a**2, -6.5 * (0.04 + 0.96 * a**3), 0.6 * a**2)
+    sharp = columns(0.8 * side * a**2, -6.2 * (0.03 + 0.97 * a**2.3), 0.6 * a**2)
     puffed = cheek((0.6, -3.0, -3.0), {425: 1.0, 411: 0.7, 280: 0.5, 427: 0.6, 426: 0.9, 436: 1.0})
     fields["cornerPullSharpLeft"] = face.left(mouth(face, lip_handles(face, sharp, sharp), 40, 24, puffed), 12)
     # Depressor anguli oris.

@@ -46,7 +46,7 @@ def mirror(model: FaceModel) -> np.ndarray:
 
 def move(model: FaceModel, *names: str) -> np.ndarray:
     """(V, 3) sum of directions at their apex."""
-    return sum(model.expression[model.expression_index[name]] for name in names)
+    return model.expression[[model.expression_index[name] for name in names]].sum(0)
 
 
 def both(model: FaceModel, name: str) -> np.ndarray:
