@@ -84,7 +84,9 @@ def test_movie_has_the_plates_size_rate_length_and_sound(tmp_path: Path, kind: s
         assert float(video.duration * video.time_base) == pytest.approx(float(frames / rate), abs=1e-4)
         assert (audio.codec_context.name, audio.rate) == (sound, 44100)
         samples = np.concatenate([f.to_ndarray().reshape(1, -1) for f in container.decode(audio)], axis=1)
-        assert samples.size / audio.codec_context.channels / 44100 == pytest.approx(float(frames / rate), abs=0.03)
+        # Blender 4.5 fills its last block of 8192 samples with silence when the sound is not compressed.
+        slack = 8192 / 44100 if kind == "PRORES" and bpy.app.version < (5, 0, 0) else 0.03
+        assert samples.size / audio.codec_context.channels / 44100 == pytest.approx(float(frames / rate), abs=slack)
         assert np.abs(samples).max() > 0.3 * (np.iinfo(samples.dtype).max if samples.dtype.kind == "i" else 1)
 
 
