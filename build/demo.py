@@ -154,16 +154,15 @@ class Demo:
         from mien.neural.media import display8
         from mien.neural.media.stills import read_still
         scene = next(s for s in self.bpy.data.scenes if s.get("mien_stage") == "composite")
-        shot, before, frames = self.shot, (scene.render.filepath, scene.frame_current), []
-        suffix = ".exr" if shot.plate.linear else ".png"
+        shot, render, frames = self.shot, scene.render, []
+        before, suffix = (render.filepath, scene.frame_start, scene.frame_end), ".exr" if shot.plate.linear else ".png"
         with tempfile.TemporaryDirectory(dir=self.folder) as temporary:
+            render.filepath = f"{temporary}/####{suffix}"
             for i in indices:
-                scene.frame_set(shot.frame_number(i))
-                scene.render.filepath = f"{temporary}/{shot.frame_number(i):04d}{suffix}"
-                self.bpy.ops.render.render(write_still=True, scene=scene.name)
-                frames.append(display8(read_still(Path(scene.render.filepath)), shot.plate.linear))
-        scene.render.filepath = before[0]
-        scene.frame_set(before[1])
+                scene.frame_start = scene.frame_end = shot.frame_number(i)  # as an animation: a still of another scene keeps its first picture
+                self.bpy.ops.render.render(animation=True, scene=scene.name)
+                frames.append(display8(read_still(Path(temporary) / f"{shot.frame_number(i):04d}{suffix}"), shot.plate.linear))
+        render.filepath, scene.frame_start, scene.frame_end = before
         return frames
 
     def check(self) -> list[str]:

@@ -37,16 +37,21 @@ def evenly(count: int, wanted: int) -> list[int]:
     return [int(i) for i in np.unique(np.linspace(0, count - 1, min(wanted, count)).round())]
 
 
-def changed_box(plate_frames: Sequence[np.ndarray], edit_frames: Sequence[np.ndarray], margin: float = 0.25) -> Box:
-    """The box around the pixels that differ visibly on any of the frames, with a margin in parts of its size.
+def changed_box(plate_frames: Sequence[np.ndarray], edit_frames: Sequence[np.ndarray], mattes: Sequence[np.ndarray] | None = None) -> Box:
+    """The square box around the mattes or, without them, around the pixels that differ visibly on any of the frames; with a margin.
 
     Small differences are ignored, they are the coding noise of a lossy movie. Nothing changed: the whole picture.
     """
     h, w = plate_frames[0].shape[:2]
     changed = np.zeros((h, w), bool)
-    for plate, edit in zip(plate_frames, edit_frames, strict=True):
-        difference = cv2.absdiff(plate, edit).max(-1)
-        changed |= cv2.blur(difference, (5, 5)) > 5
+    for matte in mattes or ():
+        changed |= matte > 0
+    margin = 0.25
+    if changed.any():
+        margin = 0.05  # a matte has one of its own
+    else:
+        for plate, edit in zip(plate_frames, edit_frames, strict=True):
+            changed |= cv2.blur(cv2.absdiff(plate, edit).max(-1), (5, 5)) > 5
     ys, xs = np.nonzero(changed)
     if len(xs) < 100:
         return 0, 0, w, h
@@ -73,7 +78,7 @@ def contact_sheet(plate_frames: Sequence[np.ndarray], edit_frames: Sequence[np.n
     plate_frames, edit_frames: N pictures (H, W, 3) uint8; mattes: N arrays (H, W) in 0..1, or None for a sheet without that row.
     crop: the box to show, by default the one of `changed_box`. cell: width of a column in pixels.
     """
-    x, y, w, h = crop or changed_box(plate_frames, edit_frames)
+    x, y, w, h = crop or changed_box(plate_frames, edit_frames, mattes)
     height = max(1, round(h * cell / w))
     rows = ROWS if mattes is not None else ROWS[:3]
     count = len(plate_frames)
