@@ -48,7 +48,7 @@ def import_shot(scene: bpy.types.Scene, shot: Shot) -> ImportResult:
         raise MienError(f"The shot {shots.shot_name(shot.folder)} is not solved yet; press Track and Solve.")
     model, solve = cached_model(shot.model), Solve.load(shot)
     if solve.beta.shape[1] != model.expression_count or len(solve.alpha) != model.identity_count or solve.model_hash != model.hash:
-        raise MienError(f"{shot.solve_path} was made with another version of the face model '{shot.model}'; press Track and Solve.")
+        raise MienError(f"{shot.solve_path} was made with another version of the face model '{shot.model}'; press Solve Again.")
     if not solve.solved.any():
         raise MienError(f"{shot.solve_path} has no solved frame; press Track and Solve.")
     name = shots.shot_name(shot.folder)

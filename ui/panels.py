@@ -14,7 +14,7 @@ OPEN, DONE, STALE, PROBLEM = "RADIOBUT_OFF", "CHECKMARK", "FILE_REFRESH", "ERROR
 
 def text(layout: bpy.types.UILayout, context: bpy.types.Context, words: str, icon: str = "NONE") -> None:
     """A sentence, wrapped to the width of the sidebar."""
-    scale = context.preferences.system.ui_scale
+    scale = context.preferences.system.ui_scale or 1.0  # 0 without a window
     width = max(20, int((context.region.width / scale - 50) / 6.3))
     column = layout.column(align=True)
     column.scale_y = 0.8

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Quick stand-ins for the engine's jobs, loaded by the worker through `--jobs`: they write down their parameters in the shot folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+from mien.mesh.errors import MienError
+
+
+def note(job, params):
+    folder = Path(params["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "asked.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps({"job": job, **params}) + "\n")
+
+
+def track(params, report):
+    if "crash" in params["plate"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "noface" in params["plate"]:
+        raise MienError(f"{params['plate']} shows no face.")
+    if "slow" in params["plate"]:
+        for i in range(10000):
+            report.step("track", i, 10000)
+            time.sleep(0.01)
+    note("track", params)
+    report.warn("A second face enters at frame 9; face 0 is followed.")
+    report.step("track", 2, 2)
+    return {"frames": 2}
+
+
+def solve(params, report):
+    note("solve", params)
+    report.step("solve", 1, 1)
+    return {"frames": 9, "solved": 7, "reprojection": 0.0123, "lost": [[3, 4]]}
+
+
+def bake(params, report):
+    note("bake", params)
+    return {"baked": 4, "total": 12, "rest": 8, "jitter": 1.0}
+
+
+def selftest(params, report):
+    return {"python": "3.11.2", "packages": {"numpy": "1.26.4", "torch": None}}
+
+
+JOBS = {"track": track, "solve": solve, "bake": bake, "selftest": selftest}

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Switching the extension on and off leaves nothing behind; what it adds is well formed."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+
+def registered(bpy) -> set[str]:
+    """Everything that classes of Mien added to Blender."""
+    import mien
+    names = {c.__name__ for module in mien._modules() for c in module.CLASSES if hasattr(bpy.types, c.__name__)}
+    names |= {f"{t}.{a}" for t in ("Scene", "Object", "WindowManager") for a in dir(getattr(bpy.types, t)) if "mien" in a.lower()}
+    handlers = [f for name in dir(bpy.app.handlers) if isinstance(getattr(bpy.app.handlers, name), list) for f in getattr(bpy.app.handlers, name)]
+    names |= {f"handler {f}" for f in handlers if "mien" in getattr(f, "__module__", "")}
+    names |= {f"bpy.ops.mien.{name}" for name in dir(bpy.ops.mien)}
+    return names
+
+
+def test_on_off_on_off() -> None:
+    import bpy
+    import mien
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    assert registered(bpy) == set()
+    mien.register()
+    first = registered(bpy)
+    assert {"Scene.mien", "Object.mien", "MIEN_OT_track", "MIEN_PT_main", "bpy.ops.mien.import_face"} <= first
+    mien.unregister()
+    assert registered(bpy) == set()
+    mien.register()
+    assert registered(bpy) == first
+    mien.unregister()
+    assert registered(bpy) == set()
+
+
+def operators(bpy) -> list[type]:
+    import mien
+    return [c for module in mien._modules() for c in module.CLASSES if issubclass(c, bpy.types.Operator)]
+
+
+def test_every_operator_has_a_name_and_a_tooltip(blender) -> None:
+    for cls in operators(blender):
+        assert cls.bl_idname.startswith("mien."), cls
+        assert cls.bl_label, cls
+        tooltip = cls.__doc__ or getattr(cls, "bl_description", "")
+        assert len(tooltip.strip()) > 15, cls
+        assert not tooltip.strip().endswith("."), f"{cls}: Blender adds the full stop"
+        for prop in cls.bl_rna.properties:
+            if prop.identifier in cls.__annotations__ and not prop.is_hidden and not prop.identifier.startswith("filter_"):
+                assert prop.description, f"{cls}.{prop.identifier}"
+
+
+def test_operators_are_thin(blender) -> None:
+    for cls in operators(blender):
+        for name in ("execute", "invoke", "steps", "finished", "draw"):
+            method = vars(cls).get(name)
+            if method is not None:
+                assert len(inspect.getsource(method).splitlines()) <= 40, f"{cls.__name__}.{name}"
+
+
+def test_every_property_has_a_tooltip(blender) -> None:
+    from mien.ui import properties
+    for cls in properties.CLASSES:
+        for name in cls.__annotations__:
+            assert cls.bl_rna.properties[name].description, f"{cls.__name__}.{name}"
+
+
+class Layout:
+    """Records what a panel draws; every unknown method returns another layout."""
+
+    def __init__(self, drawn: list | None = None):
+        self.drawn = [] if drawn is None else drawn
+        self.alignment = self.operator_context = ""
+        self.use_property_split = self.use_property_decorate = False
+        self.scale_y = 1.0
+
+    def label(self, *, text: str = "", icon: str = "NONE") -> None:
+        self.drawn.append(text)
+
+    def operator(self, idname: str, **options):
+        import bpy
+        module, name = idname.split(".")
+        assert name in dir(getattr(bpy.ops, module)), idname
+        self.drawn.append(idname)
+        return type("Properties", (), {})()
+
+    def prop(self, data, name: str, **options) -> None:
+        assert name in data.bl_rna.properties, name
+        self.drawn.append(name)
+
+    def __getattr__(self, name: str):
+        return lambda **options: Layout(self.drawn)
+
+
+@pytest.mark.parametrize("stage", ["empty", "plate", "solved", "imported", "lost engine", "error"])
+def test_panels_draw_at_every_stage(blender, saved, make_shot, monkeypatch, stage) -> None:
+    from types import SimpleNamespace
+
+    from mien.operators import engine, shots
+    from mien.ui import panels
+    shot = make_shot(folder=saved.parent, lost=(3,), cuts=(6,))
+    scene = blender.context.scene
+    if stage == "plate":
+        scene.mien.plate, scene.mien.shot_folder = "//footage/x.mp4", "//x.mien"
+    elif stage != "empty":
+        scene.mien.plate, scene.mien.shot_folder = "//footage/talk.####.png", "//talk.mien"
+    if stage in ("imported", "error"):
+        blender.ops.mien.import_face()
+    if stage == "lost engine":
+        monkeypatch.setattr(engine, "engine_python", lambda context: None)
+    if stage == "error":
+        monkeypatch.setattr(engine, "STATE", engine.JobState("Bake", error="It broke.", log="/x.log", warnings=["careful"]))
+    shots.forget()
+    context = SimpleNamespace(scene=scene, active_object=blender.context.view_layer.objects.active, preferences=blender.context.preferences,
+                              region=SimpleNamespace(width=300))
+    drawn: list[str] = []
+    for cls in panels.CLASSES:
+        if not hasattr(cls, "poll") or cls.poll(context):
+            layout = Layout(drawn)
+            self = SimpleNamespace(layout=layout, state=lambda context, c=cls: c.state(SimpleNamespace(), context))
+            for method in ("draw_result", "draw_error"):
+                if hasattr(cls, method):
+                    setattr(self, method, lambda *a, c=cls, m=method, s=self: getattr(c, m)(s, *a))
+            if hasattr(cls, "draw_header"):
+                cls.draw_header(self, context)
+            cls.draw(self, context)
+    words = " ".join(drawn)
+    assert "mien.choose_plate" in drawn
+    assert ("talk.####.png" in words) == (stage not in ("empty", "plate"))
+    if stage in ("solved", "imported"):
+        assert "11 of 12 frames solved" in words
+        assert "1004" in words
+        assert "1007" in words
+    assert ("happy" in drawn) == (stage in ("imported", "error"))
+    assert ("It broke." in words) == (stage == "error")
+    assert ("preferences.addon_show" in drawn) == (stage == "lost engine")
