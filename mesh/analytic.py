@@ -17,7 +17,7 @@ LID_STILL, LID_FREE = 0.25, 0.75
 """Lids open less than the first part of their rest opening are not moved, above the second freely."""
 LID_LEAST = 0.4
 """Narrow eyes take lid moves in proportion to their opening, but no less than this part of them."""
-ROUND_FROM, ROUND_FULL, ROUND_LEAVES = 0.92, 0.72, 0.35
+ROUND_FROM, ROUND_FULL, ROUND_LEAVES = 1.0, 0.6, 0.6
 """A mouth narrower than this part of its rest width starts to weaken the corners' pull, down to what is left at the second."""
 
 

@@ -38,9 +38,9 @@ ACTION_UNITS: dict[int, dict[str, float]] = {
 PROTOTYPES: dict[str, dict[int | str, float]] = {
     "angry": {4: 1.0, 5: 0.25, 7: 0.6, 23: 0.6, 38: 0.5},
     "contempt": {"12R": 0.55, "14R": 0.9, "10R": 0.2, "7R": 0.15},
-    "disgusted": {9: 1.6, 10: 0.45, 15: 0.4, 7: 0.35, 4: 0.25},
+    "disgusted": {9: 1.1, 10: 0.45, 15: 0.5, 7: 0.35, 4: 0.25},
     "fear": {1: 0.9, 2: 0.5, 4: 0.35, 5: 0.8, 20: 1.0, 26: 0.08},
-    "happy": {6: 0.9, 12: 1.0},
+    "happy": {6: 0.9, 12: 0.9},
     "sad": {1: 1.1, 4: 0.2, 15: 0.75, 17: 0.2, "lidDroop": 0.12},
     "surprised": {1: 1.15, 2: 1.05, 5: 0.9, 26: 0.22},
 }
@@ -53,7 +53,7 @@ ANTAGONISTS: dict[str, dict[str, float]] = {
     "contempt": {"mouthFrown": 0.5},
     "disgusted": {"mouthSmile": 0.7, "eyeWide": 0.5},
     "fear": {"mouthSmile": 0.6, "eyeSquint": 0.6},
-    "happy": {"mouthFrown": 0.5, "browDown": 0.6, "browCentreDown": 0.6, "noseSneer": 0.5},
+    "happy": {"mouthFrown": 0.35, "browDown": 0.6, "browCentreDown": 0.6, "noseSneer": 0.5},
     "sad": {"mouthSmile": 0.4, "browOuterUp": 0.4, "browDown": 0.4},
     "surprised": {"browDown": 0.9, "browCentreDown": 0.9, "eyeSquint": 0.8, "mouthPress": 0.3},
 }
