@@ -247,7 +247,8 @@ class MovieWriter(PlateWriter):
             pix_fmt = "yuv444p"
             self.warnings.append(f"{self.output.name} is written as H.264 4:4:4, because {plate.width} x {plate.height} is odd; "
                                  "some players show only even sizes.")
-        return "libx264", pix_fmt, {"crf": "14", "preset": "faster"}
+        # x264's macroblock tree is not repeatable on CPUs with AVX-512: the same frames came out as different files.
+        return "libx264", pix_fmt, {"crf": "14", "preset": "veryfast", "mbtree": "0"}
 
     def _add(self, index: int, pixels: np.ndarray, time: float | None) -> None:
         frame = self._frame(to_display(pixels) if pixels.dtype == np.float32 else pixels)
