@@ -34,12 +34,14 @@ class SolveSettings:
     """Prior width below zero, as a part of expression_sigma."""
     beta_step: float = 0.7
     """Of beta's change between frames, as a part of expression_sigma."""
-    focal_sigma: float = 0.25
-    """Of log focal length around the usual one."""
+    focal_sigma: float = 0.1
+    """Of log focal length around the usual one; tight, because landmarks err together and their perspective is weak evidence."""
     keyframes: int = 20
     """Frames that identity and camera are solved on."""
-    bundle_iterations: int = 12
+    bundle_iterations: int = 25
     frame_iterations: int = 7
+    converged: float = 0.01
+    """A step in which nothing moves by more than this (radians, metres, apexes, standard deviations) is the last."""
     window: int = 240
     """Frames solved at a time; windows overlap."""
     overlap: int = 12
@@ -61,8 +63,9 @@ class State:
     def moved(self, du: np.ndarray | None, dv: np.ndarray) -> State:
         """The state after a step: du (A + 1,) or None, dv (n, B + 6)."""
         B = self.beta.shape[1]
-        alpha, focal = (self.alpha, self.focal) if du is None else (self.alpha + du[:-1], float(self.focal * np.exp(np.clip(du[-1], -0.2, 0.2))))
-        return State(alpha, focal, self.beta + dv[:, :B], rotation_matrix(dv[:, B : B + 3]) @ self.rotation, self.translation + dv[:, B + 3 :])
+        alpha, zoom = (self.alpha, 1.0) if du is None else (self.alpha + du[:-1], float(np.exp(np.clip(du[-1], -0.3, 0.3))))
+        translation = self.translation * np.array([1, 1, zoom]) + dv[:, B + 3 :]
+        return State(alpha, self.focal * zoom, self.beta + dv[:, :B], rotation_matrix(dv[:, B : B + 3]) @ self.rotation, translation)
 
     def rotation_vectors(self) -> np.ndarray:
         return rotation_vector(self.rotation)
@@ -76,6 +79,7 @@ class Problem:
         self.mean = model.mean[vertices].astype(np.float64)
         self.identity = model.identity[:, vertices].astype(np.float64)
         self.expression = model.expression[:, vertices].astype(np.float64)
+        self._identity32, self._expression32 = (np.ascontiguousarray(np.moveaxis(b, 0, -1), np.float32) for b in (self.identity, self.expression))
         self.sigma = model.expression_sigma.astype(np.float64)
         self.y = landmarks[:, landmark_rows].astype(np.float64)
         self.iod = np.linalg.norm(landmarks[:, 33] - landmarks[:, 263], axis=1).astype(np.float64)
@@ -99,6 +103,14 @@ class Problem:
         want = self.y[..., 2] - self.y[..., 2].mean(1, keepdims=True)
         return (uv - self.y[..., :2]) / self.iod[:, None, None], (depth - want) / self.iod[:, None]
 
+    def cost(self, state: State) -> float:
+        """Of the data terms and of beta's prior: what the normal equations descend."""
+        s = self.settings
+        r2, rz = self.residuals(state)
+        r2 = (r2**2).sum(-1)
+        data = (r2 / (1 + r2 / s.robust**2)).sum() / s.landmark_sigma**2 + (rz**2).sum() / s.depth_sigma**2
+        return float(data + (self.prior_weight(state.beta) * state.beta**2).sum())
+
     def normal_equations(self, state: State, frames: slice, shared: bool) -> tuple[np.ndarray, np.ndarray]:
         """Of the data terms of some frames: H (n, P, P) and g (n, P), P = B + 6 (+ A + 1 when shared), per-frame unknowns first."""
         s, n = self.settings, len(state.beta[frames])
@@ -117,23 +129,27 @@ class Problem:
         D[..., 0, 0] = D[..., 1, 1] = k
         D[..., 0, 2], D[..., 1, 2] = -k * X / Z, -k * Y / Z
         D[..., 2, 2] = to_pixels[:, None]
-        DR = D @ part.rotation[:, None]
-        columns = [_directions(DR, self.expression)]
+        # The Jacobian is the bulk of the work; single precision is plenty for the direction of a step.
+        D = D.astype(np.float32)
+        DR = D @ part.rotation[:, None].astype(np.float32)
+        columns = [_directions(DR, self._expression32)]
         turn = np.zeros((n, S.shape[1], 3, 3))
         turn[..., 0, 1], turn[..., 0, 2], turn[..., 1, 2] = RS[..., 2], -RS[..., 1], RS[..., 0]
         turn[..., 1, 0], turn[..., 2, 0], turn[..., 2, 1] = -RS[..., 2], RS[..., 1], -RS[..., 0]
-        columns += [D @ turn, np.concatenate([D[..., :2, :], np.zeros_like(D[..., 2:, :])], -2)]
+        columns += [D @ turn.astype(np.float32), np.concatenate([D[..., :2, :], np.zeros_like(D[..., 2:, :])], -2)]
         if shared:
-            by_focal = np.stack([k * X, k * Y, np.zeros_like(k)], -1)[..., None]
-            columns += [_directions(DR, self.identity), by_focal]
+            # The distance goes with the focal length (a dolly zoom), which leaves only the change of perspective to it.
+            away = part.translation[:, 2, None]
+            by_focal = np.stack([k * X * (1 - away / Z), k * Y * (1 - away / Z), np.zeros_like(k)], -1)[..., None]
+            columns += [_directions(DR, self._identity32), by_focal.astype(np.float32)]
         J = np.concatenate(columns, -1)
         r2, rz = sub.residuals(part)
         r = np.concatenate([r2, rz[..., None]], -1)
         robust = (s.robust**2 / (s.robust**2 + (r2**2).sum(-1))) ** 2 / s.landmark_sigma**2
         w = np.stack([robust, robust, np.full_like(robust, 1 / s.depth_sigma**2)], -1)
         J = J.reshape(n, -1, J.shape[-1])
-        WJ = J * w.reshape(n, -1, 1)
-        return np.swapaxes(WJ, 1, 2) @ J, (np.swapaxes(WJ, 1, 2) @ r.reshape(n, -1, 1))[..., 0]
+        WJ = np.swapaxes(J * w.reshape(n, -1, 1).astype(np.float32), 1, 2)
+        return (WJ @ J).astype(np.float64), (WJ @ r.reshape(n, -1, 1).astype(np.float32))[..., 0].astype(np.float64)
 
     def prior_weight(self, beta: np.ndarray) -> np.ndarray:
         """1 / variance of each expression coefficient, given its present sign."""
@@ -141,6 +157,5 @@ class Problem:
 
 
 def _directions(DR: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """(n, L, 3, 3) x basis (K, L, 3) -> (n, L, 3, K)."""
-    by_axis = np.ascontiguousarray(np.moveaxis(basis, 0, -1))
-    return sum(DR[..., axis, None] * by_axis[:, None, axis] for axis in range(3))
+    """(n, L, 3, 3) x basis (L, 3, K) -> (n, L, 3, K)."""
+    return DR @ basis

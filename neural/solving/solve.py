@@ -76,33 +76,53 @@ def _bundle(model: FaceModel, rows: np.ndarray, landmarks: np.ndarray, camera: C
             settings: SolveSettings, focal: float | None, report: Reporter) -> tuple[np.ndarray, float]:
     """Identity (A,) and focal length, pixels, from the keyframes: an arrow-shaped system, the frames eliminated by Schur complements."""
     problem = Problem(model, rows, landmarks, camera, settings)
-    n, A, B = len(landmarks), problem.A, problem.B
-    state = State(np.zeros(A), camera.focal, np.zeros((n, B)), rotation_matrix(rotation), translation.copy())
+    state = State(np.zeros(problem.A), camera.focal, np.zeros((len(landmarks), problem.B)), rotation_matrix(rotation), translation.copy())
     usual = np.log(camera.focal)
-    stages = settings.bundle_iterations
-    for step in range(stages):
-        report.step("identity", step, stages)
+    stiff = 0.0 if focal else 1 / settings.focal_sigma**2
+
+    def cost(at: State) -> float:
+        return problem.cost(at) + float((at.alpha**2).sum()) + stiff * (np.log(at.focal) - usual) ** 2
+
+    damping, best = 1e-3, cost(state)
+    H, g = _gather(problem, state, shared=True)
+    for step in range(settings.bundle_iterations):
+        report.step("identity", step, settings.bundle_iterations)
+        du, dv = _arrow_step(problem, state, H, g, damping, stiff, usual)
+        trial = state.moved(du, dv)
+        now = cost(trial)
+        if now >= best:  # too far from where the model of the step holds: a shorter, steeper one
+            damping = min(damping * 10, 1e6)
+            continue
+        gain, state, best, damping = best - now, trial, now, max(damping / 5, 1e-6)
+        if gain < 5e-4 * best:
+            break
         H, g = _gather(problem, state, shared=True)
-        p = B + 6
-        weight = problem.prior_weight(state.beta)
-        i = np.arange(B)
-        H[:, i, i] += weight
-        g[:, :B] += weight * state.beta
-        Hvv, Hvu, gv = H[:, :p, :p], H[:, :p, p:], g[:, :p]
-        Huu, gu = H[:, p:, p:].sum(0), g[:, p:].sum(0)
-        Huu[np.arange(A), np.arange(A)] += 1
-        gu[:A] += state.alpha
-        stiff = 1e12 if focal else 1 / settings.focal_sigma**2
-        Huu[A, A] += stiff
-        gu[A] += 0 if focal else stiff * (np.log(state.focal) - usual)
-        j = np.arange(p)
-        Hvv[:, j, j] *= 1 + 1e-6
-        solved = np.linalg.solve(Hvv, np.concatenate([Hvu, gv[..., None]], -1))
-        Y, z = solved[..., :-1], solved[..., -1]
-        du = -cho_solve(cho_factor(Huu - np.einsum("npu,npw->uw", Hvu, Y)), gu - np.einsum("npu,np->u", Hvu, z))
-        state = state.moved(du, -z - Y @ du)
-    report.step("identity", stages, stages)
+    report.step("identity", settings.bundle_iterations, settings.bundle_iterations)
     return state.alpha, state.focal
+
+
+def _arrow_step(problem: Problem, state: State, H: np.ndarray, g: np.ndarray, damping: float, stiff: float, usual: float) -> tuple[np.ndarray, np.ndarray]:
+    """A Levenberg-Marquardt step: du (A + 1,) of the shared unknowns, dv (n, B + 6) of the frames'. stiff = 0 holds the focal length."""
+    A, B = problem.A, problem.B
+    p, H, g = B + 6, H.copy(), g.copy()
+    weight = problem.prior_weight(state.beta)
+    i, j = np.arange(B), np.arange(p)
+    H[:, i, i] += weight
+    g[:, :B] += weight * state.beta
+    Hvv, Hvu, gv = H[:, :p, :p], H[:, :p, p:], g[:, :p]
+    Huu, gu = H[:, p:, p:].sum(0), g[:, p:].sum(0)
+    Huu[np.arange(A), np.arange(A)] += 1
+    gu[:A] += state.alpha
+    Huu[A, A] += stiff or 1e12
+    gu[A] += stiff * (np.log(state.focal) - usual)
+    Hvv[:, j, j] *= 1 + damping
+    Huu[np.arange(A + 1), np.arange(A + 1)] *= 1 + damping
+    solved = np.linalg.solve(Hvv, np.concatenate([Hvu, gv[..., None]], -1))
+    Y, z = solved[..., :-1], solved[..., -1]
+    du = -cho_solve(cho_factor(Huu - np.einsum("npu,npw->uw", Hvu, Y, optimize=True)), gu - np.einsum("npu,np->u", Hvu, z))
+    if not stiff:
+        du[A] = 0
+    return du, -z - Y @ du
 
 
 def _gather(problem: Problem, state: State, shared: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -135,6 +155,8 @@ def _solve_frames(problem: Problem, alpha: np.ndarray, focal: float, rotation: n
         band[p, :-1, :B] = -tie
         dv = -solveh_banded(band.reshape(p + 1, n * p), g.ravel(), lower=True, check_finite=False)
         state = state.moved(None, dv.reshape(n, p))
+        if np.abs(dv).max() < s.converged:
+            break
     return state
 
 
