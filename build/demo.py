@@ -108,6 +108,12 @@ class Demo:
             raise Failed("Blender could not enable Mien")
         bpy.ops.wm.save_as_mainfile(filepath=str(self.blend))
 
+    def stop(self) -> None:
+        """Disable Mien, which ends the engine's process."""
+        if "addon_utils" in sys.modules:
+            with quiet(self.log):
+                sys.modules["addon_utils"].disable("mien")
+
     @property
     def scene(self):
         """The artist's own scene, not the ones made for composite and delivery."""
@@ -166,7 +172,7 @@ class Demo:
         return frames
 
     def check(self) -> list[str]:
-        """What the delivered movie is, in lines; raises Failed when frames are missing."""
+        """What was made and where, in lines; raises Failed when frames are missing."""
         import numpy as np
 
         from mien.mesh.shot import Solve
@@ -175,9 +181,11 @@ class Demo:
         if movie.frame_count != plate.frame_count or movie.audio != plate.audio:
             raise Failed(f"{self.movie} has {movie.frame_count} frames, the plate {plate.frame_count}")
         error = np.nanmedian(solve.reprojection)
+        made = {"movie": self.movie, ".blend": self.blend, "contact sheet": self.sheet, "plate": self.plate, "shot folder": self.shot.folder}
         return [f"solved {int(solve.solved.sum())} of {plate.frame_count} frames, median error {error:.2%} of the eye distance",
                 f"delivered {movie.frame_count} frames of {movie.width} x {movie.height} at {float(movie.rate):g} a second, "
-                f"{'with' if movie.audio else 'without'} sound"]
+                f"{'with' if movie.audio else 'without'} sound",
+                *(f"{name:<14}{path}" for name, path in made.items())]
 
 
 def main() -> int:
@@ -196,10 +204,9 @@ def main() -> int:
         except (Failed, MienError) as error:
             print(f"demo: {error}\nEverything that was printed is in {demo.log}.", file=sys.stderr, flush=True)
             return 1
+        finally:
+            demo.stop()
     print(*lines, sep="\n")
-    made = {"movie": demo.movie, ".blend": demo.blend, "contact sheet": demo.sheet, "plate": demo.plate, "shot folder": demo.shot.folder}
-    for name, path in made.items():
-        print(f"{name:<14}{path}")
     print(f"{time.perf_counter() - start:.0f} s in all", flush=True)
     return 0
 
