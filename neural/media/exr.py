@@ -81,11 +81,12 @@ def _framed(path: Path | str) -> tuple[np.ndarray, np.dtype]:
     """The picture as float32 over its display window, and the type that the file holds."""
     part = _open(path)
     header, channels = part.header, part.channels
-    name = _pick(list(channels))
-    if name is None:
+    names = _pick(list(channels))
+    if not names:
         raise MienError(f"{path} has no RGB or Y channels; export the picture as RGB or RGBA.")
-    kind = channels[name].pixels.dtype
-    data = channels[name].pixels.astype(np.float32)
+    planes = [channels[name].pixels for name in names]
+    kind = np.result_type(*planes)
+    data = planes[0].astype(np.float32) if len(planes) == 1 else np.stack(planes, axis=-1).astype(np.float32, copy=False)
     (dx0, dy0), (dx1, dy1) = header["dataWindow"]
     (fx0, fy0), (fx1, fy1) = header["displayWindow"]
     if (dx0, dy0, dx1, dy1) == (fx0, fy0, fx1, fy1):
@@ -103,18 +104,20 @@ def _open(path: Path | str) -> OpenEXR.Part:
     if not path.is_file():
         raise MienError(f"{path} is missing; check the path or write the frame again.")
     try:
-        return OpenEXR.File(str(path)).parts[0]
+        return OpenEXR.File(str(path), separate_channels=True).parts[0]
     except (RuntimeError, OSError, ValueError, TypeError) as error:
         raise MienError(f"{path} cannot be read as EXR ({_reason(error)}); write or copy it again.") from error
 
 
-def _pick(names: list[str]) -> str | None:
-    """The picture among the channel groups: plain RGBA or RGB first, then a layer's (Combined before others), then a single Y."""
-    for suffix in ("RGBA", "RGB", "Y"):
-        fitting = [n for n in names if n == suffix or n.endswith("." + suffix)]
-        if fitting:
-            return min(fitting, key=lambda n: (n != suffix, "Combined" not in n, n))
-    return names[0] if len(names) == 1 else None
+def _pick(names: list[str]) -> list[str]:
+    """The channels of the picture: plain R, G, B (A) first, then a layer's (Combined before others), then one alone; empty when there is none."""
+    layers = sorted({name.rpartition(".")[0] for name in names}, key=lambda layer: (layer != "", "Combined" not in layer, layer))
+    for layer in layers:
+        group = [f"{layer}.{c}" if layer else c for c in "RGBA"]
+        if all(name in names for name in group[:3]):
+            return [name for name in group if name in names]
+    grey = [name for name in names if name.rpartition(".")[2] == "Y"]
+    return grey[:1] or (names if len(names) == 1 else [])
 
 
 def _reason(error: Exception) -> str:

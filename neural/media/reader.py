@@ -96,7 +96,7 @@ class PlateReader:
             following = start
             try:
                 for position, frame in self._decoded(container, stream, index, start):
-                    if position < start:
+                    if position < following:
                         continue
                     if position > following:
                         break
@@ -121,13 +121,13 @@ class PlateReader:
         for key in reversed(np.flatnonzero(index.keys[:, 0] <= target)) if start else ():
             if key == 0:
                 break
-            # Some containers seek by decoding time: take what they give and look where it lands.
-            container.seek(int(index.keys[key, 1]), stream=stream, backward=True)
-            frames = container.decode(stream)
-            first = next((f for f in frames if f.pts is not None), None)
-            if first is not None and first.pts <= target:
-                yield from self._placed(first, frames, index)
-                return
+            for stamp in index.keys[key].tolist():  # formats seek by presentation or by decoding time: look where it lands
+                container.seek(stamp, stream=stream, backward=True)
+                frames = container.decode(stream)
+                first = next((f for f in frames if f.pts is not None), None)
+                if first is not None and first.pts <= target:
+                    yield from self._placed(first, frames, index)
+                    return
         if start:
             container.seek(int(min(index.pts[0], index.keys[0].min())), stream=stream, backward=True)
         yield from enumerate(container.decode(stream))

@@ -23,6 +23,7 @@ from types import TracebackType
 import av
 import av.container
 import numpy as np
+from av.codec.context import Flags
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -217,6 +218,7 @@ class MovieWriter(PlateWriter):
         self._tick = (source.time_base or Fraction(1, 1_000_000)) if plate.variable_rate else 1 / plate.rate
         if source.aspect and source.aspect > 0:
             context.sample_aspect_ratio = source.aspect
+        context.flags |= Flags.frame_duration  # otherwise the last frame's length is guessed
         context.color_primaries, context.color_trc = source.colour[1:]
         if pix_fmt.startswith("yuv"):
             context.colorspace, context.color_range = source.colour[0], 1
@@ -331,6 +333,8 @@ def open_writer(output: Path | str, plate: Plate, codec: str | None = None, audi
     if output.is_dir():
         raise MienError(f"{output} is a folder; give a file such as {output / 'out.mp4'}.")
     source_path = Path(audio_from) if audio_from is not None else Path(plate.path) if Path(plate.path).is_absolute() else None
+    if source_path is not None and _same_footage(output, source_path):
+        raise MienError(f"{output} is the plate itself; give the output another name.")
     if suffix in (".png", ".exr"):
         if codec is not None:
             raise MienError(f"{output.name} is a sequence of pictures and takes no codec; leave out '{codec}' or write a .mov.")
@@ -345,6 +349,13 @@ def open_writer(output: Path | str, plate: Plate, codec: str | None = None, audi
     movie = source_path if plate.kind == "movie" else None
     source = _read_source(movie) if movie is not None and movie.is_file() else Source()
     return MovieWriter(output, plate, codec or allowed[0], source, Path(audio_from) if audio_from is not None and plate.kind == "movie" else None)
+
+
+def _same_footage(output: Path, plate: Path) -> bool:
+    """Would writing `output` replace the plate?"""
+    if is_pattern(output) and is_pattern(plate):
+        return parse_pattern(output).path == parse_pattern(plate).path
+    return output.exists() and plate.exists() and output.samefile(plate)
 
 
 def _read_source(path: Path) -> Source:
