@@ -118,7 +118,7 @@ class FaceModel:
     def save(self, path: Path | str) -> None:
         """Write the model as one npz, bases as int16 with a scale per direction (error at most 1/65534 of its largest move)."""
         arrays: dict[str, np.ndarray] = {
-            "schema": np.int32(SCHEMA), "name": np.array(self.name), "mean": self.mean.astype(np.float32),
+            "schema": np.array(SCHEMA, np.int32), "name": np.array(self.name), "mean": self.mean.astype(np.float32),
             "expression_names": np.array(self.expression_names), "expression_sigma": self.expression_sigma.astype(np.float32),
             "triangles": self.triangles.astype(np.int32), "uv": self.uv.astype(np.float32),
             "uv_triangles": self.uv_triangles.astype(np.int32), "landmark_scheme": np.array(self.landmark_scheme),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,8 @@ from ..mesh.emotion import EmotionCurves
 from ..mesh.files import atomic_path, read_json, write_json
 from ..mesh.shot import Shot
 from .edit import EditSettings, ShotEditor
-from .media import PlateReader, srgb_to_linear, write_face_layer, write_matte
+from .media import Frame, PlateReader, srgb_to_linear, write_face_layer, write_matte
+from .parallel import ordered_map
 from .progress import Reporter
 from .rendering import FaceLayer
 
@@ -57,24 +59,30 @@ def bake(folder: Path, *, settings: dict | None = None, report: Reporter) -> dic
         manifest.plate = shot.plate.fingerprint
     decode = set(todo) | {i for i in range(shot.plate.frame_count) if movie and not shot.plate_frame_path(i).exists()}
     changed = frozenset(todo)
-    blank: Path | None = None
-    done = 0
-    report.step("bake", 0, len(decode))
-    for frame in wanted_frames(PlateReader(shot.plate_path, shot.plate), sorted(decode)):
-        i, name = frame.index, str(shot.frame_number(frame.index))
+    # What is about to be written over is struck off first: a bake that dies half-way must never pass an old hash off on a new file.
+    for i in changed:
+        manifest.frames.pop(str(shot.frame_number(i)), None)
+    manifest.save()
+    blank = _Blank(shot)
+
+    def make(frame: Frame) -> int:
+        i = frame.index
         if movie and not shot.plate_frame_path(i).exists():
             write_plate_frame(shot.plate_frame_path(i), frame.pixels)
         if i in changed:
-            manifest.frames.pop(name, None)
             layer = editor.layer(i, frame.pixels)
-            if layer is None and blank is not None:
-                _copy(blank, shot, i)
+            if layer is None:
+                blank.copy_to(i)
             else:
                 write_layer(shot, i, layer)
-                blank = blank if layer is not None else shot.face_path(i)
-            manifest.frames[name] = editor.content_hash(i)
-            manifest.save()
-        done += 1
+        return i
+
+    report.step("bake", 0, len(decode))
+    frames = wanted_frames(PlateReader(shot.plate_path, shot.plate), sorted(decode))
+    for done, i in enumerate(ordered_map(make, frames), 1):
+        if i in changed:
+            manifest.frames[str(shot.frame_number(i))] = editor.content_hash(i)
+        manifest.save()
         report.step("bake", done, len(decode))
     manifest.save()
     rest = int(sum(not a for a in editor.edit.active))
@@ -118,10 +126,20 @@ def write_plate_frame(path: Path, pixels: np.ndarray) -> None:
         temporary.write_bytes(data.tobytes())
 
 
-def _copy(blank: Path, shot: Shot, index: int) -> None:
-    """Every frame that stays the plate has the same empty files."""
-    matte = blank.with_name(blank.name.replace("face.", "matte.", 1))
-    for source, target in ((blank, shot.face_path(index)), (matte, shot.matte_path(index))):
-        with atomic_path(target) as temporary:
-            shutil.copyfile(source, temporary)
+class _Blank:
+    """The empty face and matte, made once: every frame that stays the plate has a copy."""
 
+    def __init__(self, shot: Shot):
+        self._shot, self._lock = shot, threading.Lock()
+        self._first: int | None = None
+
+    def copy_to(self, index: int) -> None:
+        shot = self._shot
+        with self._lock:
+            if self._first is None:
+                write_layer(shot, index, None)
+                self._first = index
+                return
+        for path in (shot.face_path, shot.matte_path):
+            with atomic_path(path(index)) as temporary:
+                shutil.copyfile(path(self._first), temporary)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ..mesh.errors import MienError
 from ..mesh.model import FaceModel, load_model
 from ..mesh.shot import Shot, Solve, Track
 from .glasses import GLASSES_CHOICES, glasses_hold, wears_glasses
+from .media import Frame
 from .progress import Reporter
 from .rendering import FaceLayer, PlateRenderer, RenderSettings
 
@@ -75,6 +76,11 @@ class ShotEditor:
         """The face layer of a frame over its plate (H, W, C); None when the frame stays as it is."""
         shapes = self.shapes(index)
         return None if shapes is None else self.renderer.render(plate, *shapes, hold=self.hold)
+
+    def composited(self, frame: Frame) -> Frame:
+        """The frame with its face layer laid over it; the very same pixels where nothing is edited."""
+        layer = self.layer(frame.index, frame.pixels)
+        return frame if layer is None else replace(frame, pixels=layer.over(frame.pixels))
 
     def content_hash(self, index: int) -> str:
         """Changes exactly when something the frame's pixels depend on changes; "rest" for a frame that stays the plate."""

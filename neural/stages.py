@@ -17,6 +17,7 @@ from .bake import bake
 from .edit import EditSettings, ShotEditor
 from .glasses import GLASSES_THRESHOLD, glasses_score
 from .media import PlateReader, open_writer, probe_plate
+from .parallel import ordered_map
 from .progress import Reporter
 from .solving import solve_track
 from .texture import shot_texture, write_texture
@@ -85,8 +86,7 @@ def edit(folder: Path, curves: EmotionCurves, output: Path, *, codec: str | None
     total = shot.plate.frame_count
     report.step("render", 0, total)
     with open_writer(output, shot.plate, codec, audio_from=shot.plate_path if shot.plate.audio else None) as writer:
-        for frame in reader.frames():
-            layer = editor.layer(frame.index, frame.pixels)
-            writer.write(frame.pixels if layer is None else layer.over(frame.pixels), frame.time)
+        for frame in ordered_map(editor.composited, reader.frames()):
+            writer.write(frame.pixels, frame.time)
             report.step("render", frame.index + 1, total)
     return {"frames": total, "changed": int(editor.edit.active.sum()), "jitter": round(editor.jitter(), 4), "output": str(output)}

@@ -14,7 +14,7 @@ COARSE_SWEEPS = 80
 OVER_RELAXATION = 1.9
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _relax(field: np.ndarray, free: np.ndarray, sweeps: int, omega: float) -> None:
     """Successive over-relaxation of Laplace's equation on the cells of `free`; the border of the grid is never free."""
     height, width, channels = field.shape

@@ -7,7 +7,7 @@ import numba
 import numpy as np
 
 
-@numba.njit(cache=True, fastmath=False)
+@numba.njit(cache=True, nogil=True)
 def rasterise(xy: np.ndarray, depth: np.ndarray, triangles: np.ndarray, values: np.ndarray, out: np.ndarray, zbuffer: np.ndarray,
               facing: float) -> None:
     """Interpolate `values` over the visible surface.

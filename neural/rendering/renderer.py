@@ -19,7 +19,6 @@ from .band import extend
 from .mesh import RenderMesh
 from .raster import rasterise
 
-
 PIXEL_BLUR = 0.62
 """What `blur_of` gives for a picture that is as sharp as its pixels, noise included."""
 SQUEEZED = 0.05
@@ -60,9 +59,7 @@ class FaceLayer:
         """
         out = plate.copy()
         l, t, r, b = self.box
-        region = out[t:b, l:r]
-        inside = self.matte > 0
-        region[inside] = self.patch[inside]
+        np.copyto(out[t:b, l:r], self.patch, where=(self.matte > 0)[..., None])
         return out
 
 
@@ -81,7 +78,7 @@ class PlateRenderer:
     def lock(self, xy: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """(V, 2) offset that brings the projected mesh onto the tracked landmarks (478, 2+), smoothly between them."""
         error = landmarks[self.model.landmark_ids, :2] - xy[self.model.landmark_vertices]
-        return self.mesh.lock @ error
+        return (self.mesh.lock @ error.astype(np.float32)).astype(np.float64)
 
     def render(self, plate: np.ndarray, before: np.ndarray, after: np.ndarray, depth: np.ndarray, hold: np.ndarray | None = None) -> FaceLayer | None:
         """Move the plate's pixels from the face as filmed to the face as edited.
@@ -118,8 +115,8 @@ class PlateRenderer:
 
     def _lip_colour(self, plate: np.ndarray, before: np.ndarray) -> np.ndarray:
         """Mean colour (C,) of the inner lips on the plate, float32."""
-        upper, lower, _ = self.mesh.mouth
-        x, y = np.floor(before[np.concatenate([upper, lower])]).astype(int).T
+        lips = np.concatenate([self.model.lip_upper, self.model.lip_lower])
+        x, y = np.floor(before[lips]).astype(int).T
         return plate[y.clip(0, plate.shape[0] - 1), x.clip(0, plate.shape[1] - 1)].astype(np.float32).mean(0)
 
     def _box(self, xy: np.ndarray, shape: tuple[int, ...]) -> tuple[int, int, int, int] | None:
@@ -182,11 +179,16 @@ def darken(patch: np.ndarray, amount: np.ndarray, lips: np.ndarray) -> np.ndarra
 def sample(plate: np.ndarray, box: tuple[int, int, int, int], field: np.ndarray) -> np.ndarray:
     """The plate (H, W, C) at each pixel of the box plus its displacement (h, w, 2), by an 8 x 8 Lanczos; exact where it is zero."""
     l, t, r, b = box
-    x = (np.arange(l, r, dtype=np.float32)[None] + field[..., 0])
-    y = (np.arange(t, b, dtype=np.float32)[:, None] + field[..., 1])
+    patch = plate[t:b, l:r].copy()
+    moving = np.any(field != 0, axis=2)
+    if not moving.any():
+        return patch
+    rows, columns = np.flatnonzero(moving.any(1)), np.flatnonzero(moving.any(0))
+    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    x = np.arange(l, r, dtype=np.float32)[None, part[1]] + field[part][..., 0]
+    y = np.arange(t, b, dtype=np.float32)[part[0], None] + field[part][..., 1]
     moved = cv2.remap(plate, x, y, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
     if plate.dtype == np.float32:  # the kernel's negative lobes must not invent light below what is there
         moved = np.maximum(moved, min(0.0, float(plate.min())))
-    still = (field == 0).all(-1)
-    own = plate[t:b, l:r]
-    return np.where(still[..., None], own, moved)
+    np.copyto(patch[part], moved, where=moving[part][..., None])
+    return patch

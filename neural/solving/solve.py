@@ -101,7 +101,8 @@ def _bundle(model: FaceModel, rows: np.ndarray, landmarks: np.ndarray, camera: C
     return state.alpha, state.focal
 
 
-def _arrow_step(problem: Problem, state: State, H: np.ndarray, g: np.ndarray, damping: float, stiff: float, usual: float) -> tuple[np.ndarray, np.ndarray]:
+def _arrow_step(problem: Problem, state: State, H: np.ndarray, g: np.ndarray, damping: float, stiff: float,
+                usual: float) -> tuple[np.ndarray, np.ndarray]:
     """A Levenberg-Marquardt step: du (A + 1,) of the shared unknowns, dv (n, B + 6) of the frames'. stiff = 0 holds the focal length."""
     A, B = problem.A, problem.B
     p, H, g = B + 6, H.copy(), g.copy()
