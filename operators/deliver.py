@@ -8,7 +8,6 @@ complete result is renamed to its final name.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,9 +16,10 @@ import bpy
 from .. import compat
 from ..mesh.errors import MienError
 from ..mesh.shot import Shot
-from . import composite, shots
+from . import composite, render_job, shots
 from .composite_nodes import LINEAR
 from .delivery_output import Output
+from .render_job import first_line
 
 PICTURE, SOUND = "Mien Picture", "Mien Sound"
 FORMATS = (
@@ -77,7 +77,7 @@ def _add_sound(strips: bpy.types.bpy_prop_collection, shot: Shot, channel: int, 
     try:
         strip = strips.new_sound(SOUND, shots.stored_path(path), channel, first)
     except RuntimeError as error:
-        raise MienError(f"Blender cannot read the sound of {path} ({_first_line(error)}); convert it to AAC or WAV first.") from error
+        raise MienError(f"Blender cannot read the sound of {path} ({first_line(error)}); convert it to AAC or WAV first.") from error
     if strip.frame_final_end > last + 1:
         strip.frame_final_end = last + 1
 
@@ -140,12 +140,6 @@ def delivery_path(path: str | Path, file_format: str, shot: Shot) -> Path:
     return path
 
 
-def _first_line(error: Exception) -> str:
-    """The reason within an error of bpy.ops, without its label."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return re.sub(r"^Error: ", "", lines[0]).rstrip(".") if lines else type(error).__name__
-
-
 @contextlib.contextmanager
 def delivery(shot: Shot, path: Path, file_format: str) -> Iterator[tuple[bpy.types.Scene, Output]]:
     """The delivery scene, set to render into a temporary place; leaves it set to the final one. Raises MienError before anything is rendered."""
@@ -176,7 +170,7 @@ def deliver(shot: Shot, path: Path, file_format: str) -> None:
         try:
             bpy.ops.render.render(animation=True, scene=scene.name)
         except RuntimeError as error:
-            raise MienError(f"Blender could not write {path} ({_first_line(error)}); check the folder's permissions and free space.") from error
+            raise MienError(f"Blender could not write {path} ({first_line(error)}); check the folder's permissions and free space.") from error
         output.commit()
 
 
@@ -191,7 +185,7 @@ def warnings(shot: Shot) -> list[str]:
 
 
 class MIEN_OT_deliver(bpy.types.Operator):
-    """Render the composited shot with the plate's own sound"""
+    """Render the composited shot with the plate's own sound. In a window it renders as Blender does, and Esc in the render window cancels"""
 
     bl_idname = "mien.deliver"
     bl_label = "Deliver"
@@ -202,13 +196,12 @@ class MIEN_OT_deliver(bpy.types.Operator):
     format: bpy.props.EnumProperty(name="Format", description="What to deliver", items=FORMATS, default="H264")
     render: bpy.props.BoolProperty(name="Render", description="Off: only build the delivery scene", default=True)
     folder: bpy.props.StringProperty(name="Shot", description="Shot folder; empty: that of the scene in view", subtype="DIR_PATH", options={"HIDDEN"})
-
-    _stack: contextlib.ExitStack | None = None
-    _state: dict
+    wait: bpy.props.BoolProperty(name="Wait", description="For scripts: return when the delivery is done, as always in background mode",
+                                 options={"HIDDEN", "SKIP_SAVE"})
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if bpy.app.is_job_running("RENDER"):
+        if render_job.running() or bpy.app.is_job_running("RENDER"):
             cls.poll_message_set("A render is running: wait for it or press Esc in its window")
             return False
         return composite.poll_shot(cls, context)
@@ -235,79 +228,37 @@ class MIEN_OT_deliver(bpy.types.Operator):
                 return {"FINISHED"}
             for text in warnings(shot):
                 self.report({"WARNING"}, text)
-            if not bpy.app.background:
-                return self._start(context, shot, path)
+            if not (bpy.app.background or self.wait):
+                render_job.start(context.window or context.window_manager.windows[0], path, delivery(shot, path, self.format))
+                return {"FINISHED"}
             deliver(shot, path, self.format)
         except MienError as error:
             return self._fail(error)
-        return self._done(path)
-
-    def _start(self, context: bpy.types.Context, shot: Shot, path: Path) -> set[str]:
-        """Render with Blender's own progress and window; `modal` waits for its end."""
-        self._stack = contextlib.ExitStack()
-        scene, self._output = self._stack.enter_context(delivery(shot, path, self.format))
-        self._state = {"complete": False, "cancelled": False}
-
-        def on_complete(*_: object) -> None:
-            self._state["complete"] = True
-
-        def on_cancel(*_: object) -> None:
-            self._state["cancelled"] = True
-
-        for handlers, function in ((bpy.app.handlers.render_complete, on_complete), (bpy.app.handlers.render_cancel, on_cancel)):
-            handlers.append(function)
-            self._stack.callback(_remove, handlers, function)
-        self._timer = context.window_manager.event_timer_add(0.25, window=context.window)
-        self._stack.callback(context.window_manager.event_timer_remove, self._timer)
-        try:
-            started = bpy.ops.render.render("INVOKE_DEFAULT", animation=True, scene=scene.name)
-        except RuntimeError as error:
-            self._state["reason"] = _first_line(error)
-            return self._finish()
-        if "CANCELLED" in started:
-            return self._finish()
-        context.window_manager.modal_handler_add(self)
-        return {"RUNNING_MODAL"}
-
-    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if event.type != "TIMER" or bpy.app.is_job_running("RENDER"):
-            return {"PASS_THROUGH"}
-        return self._finish()
-
-    def _finish(self) -> set[str]:
-        """After the render, however it ended: rename or remove, and say so."""
-        stack, self._stack = self._stack or contextlib.ExitStack(), None
-        path = self._output.final
-        try:
-            with stack:
-                if not self._state["complete"]:
-                    self._output.discard()
-                    reason = self._state.get("reason", "cancelled" if self._state["cancelled"] else "it did not finish")
-                    raise MienError(f"{path} was not delivered ({reason}); press Deliver to render it again.")
-                self._output.commit()
-        except MienError as error:
-            return self._fail(error)
-        return self._done(path)
-
-    def cancel(self, context: bpy.types.Context) -> None:
-        """Blender closes: leave nothing behind."""
-        if self._stack is not None:
-            self._output.discard()
-            self._stack.close()
-            self._stack = None
+        self.report({"INFO"}, f"Delivered {path}.")
+        return {"FINISHED"}
 
     def _fail(self, error: MienError) -> set[str]:
         self.report({"ERROR"}, str(error))
         return {"CANCELLED"}
 
-    def _done(self, path: Path) -> set[str]:
-        self.report({"INFO"}, f"Delivered {path}.")
-        return {"FINISHED"}
+
+class MIEN_OT_deliver_report(bpy.types.Operator):
+    """Say how a delivery ended"""
+
+    bl_idname = "mien.deliver_report"
+    bl_label = "Delivery"
+    bl_options = {"INTERNAL"}
+
+    text: bpy.props.StringProperty(options={"SKIP_SAVE"})
+    failed: bpy.props.BoolProperty(options={"SKIP_SAVE"})
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        self.report({"ERROR"} if self.failed else {"INFO"}, self.text)
+        return {"CANCELLED"} if self.failed else {"FINISHED"}
 
 
-def _remove(handlers: list, function: object) -> None:
-    if function in handlers:
-        handlers.remove(function)
+def unregister() -> None:
+    render_job.abandon()
 
 
-CLASSES = (MIEN_OT_deliver,)
+CLASSES = (MIEN_OT_deliver, MIEN_OT_deliver_report)

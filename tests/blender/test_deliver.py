@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mien.neural.media import srgb_to_linear
-from mien.operators import composite, deliver
+from mien.operators import composite, deliver, render_job
 from mien.tests.blender import synthetic
 from mien.tests.blender.synthetic import FACE, MATTE, make_shot, read_picture, write_movie
 
@@ -214,3 +214,34 @@ def test_varying_frame_rate_is_told(tmp_path: Path):
     made = make_shot(tmp_path / "s.mien")
     made.shot.plate = composite.Plate(**{**vars(made.shot.plate), "variable_rate": True})
     assert ["mien edit" in text for text in deliver.warnings(made.shot)] == [True]
+
+
+@pytest.mark.parametrize("ending", ["complete", "cancelled", "refused"])
+def test_render_in_a_window_ends_well_however_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str):
+    """The window's render job is replaced by a blocking render, by nothing, or by a refusal; the rest is as in a window."""
+    made = make_shot(tmp_path / "s.mien")
+    path, window, before = tmp_path / "d.mp4", bpy.context.window_manager.windows[0], bpy.context.scene
+
+    def render(job: render_job._Job, _: bpy.types.Window) -> None:
+        assert window.scene == job.scene
+        if ending == "complete":
+            bpy.ops.render.render(animation=True, scene=job.scene.name)
+        elif ending == "refused":
+            raise RuntimeError("Error: no picture\n")
+
+    monkeypatch.setattr(render_job._Job, "render", render)
+    monkeypatch.setattr(render_job, "_report", lambda text, failed: told.append((text, failed)))
+    told: list[tuple[str, bool]] = []
+    if ending == "refused":
+        with pytest.raises(composite.MienError, match=r"could not render .*d\.mp4 \(no picture\)"):
+            render_job.start(window, path, deliver.delivery(made.shot, path, "H264"))
+    else:
+        render_job.start(window, path, deliver.delivery(made.shot, path, "H264"))
+        assert render_job.running() and not bpy.ops.mien.deliver.poll()
+        render_job._look()
+        assert [failed for _, failed in told] == [ending != "complete"]
+    render_job.abandon()  # also takes back the timer
+    assert not render_job.running() and window.scene == before
+    assert files(tmp_path) == {"s.mien"} | ({"d.mp4"} if ending == "complete" else set())
+    for handlers in (bpy.app.handlers.render_complete, bpy.app.handlers.render_cancel):
+        assert not [h for h in handlers if getattr(h, "__module__", "").endswith("render_job")]
