@@ -285,13 +285,10 @@ class JobOperator:
         return {"FINISHED"}
 
     def _failed(self, error: MienError) -> set[str]:
-        STATE.running = False
+        """Report; what a job said stays in the panel too (see JobRun.advance)."""
         if isinstance(error, JobFailed) and error.kind == "cancelled":
             self.report({"WARNING"}, str(error))
         else:
-            STATE.error, STATE.title = str(error), self.title
-            if not isinstance(error, JobFailed):
-                STATE.log = STATE.details = ""
             self.report({"ERROR"}, str(error))
         return {"CANCELLED"}
 

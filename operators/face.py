@@ -46,11 +46,8 @@ def import_shot(scene: bpy.types.Scene, shot: Shot) -> ImportResult:
     """
     if not shot.solve_path.exists():
         raise MienError(f"The shot {shots.shot_name(shot.folder)} is not solved yet; press Track and Solve.")
-    model, solve = cached_model(shot.model), Solve.load(shot)
-    if solve.beta.shape[1] != model.expression_count or len(solve.alpha) != model.identity_count or solve.model_hash != model.hash:
-        raise MienError(f"{shot.solve_path} was made with another version of the face model '{shot.model}'; press Solve Again.")
-    if not solve.solved.any():
-        raise MienError(f"{shot.solve_path} has no solved frame; press Track and Solve.")
+    model, solve = model_of(shot), Solve.load(shot)
+    check_fit(shot, model, solve)
     name = shots.shot_name(shot.folder)
     set_scene(scene, shot)
     face = find_face(scene, shot) or new_face(scene, name)
@@ -61,12 +58,25 @@ def import_shot(scene: bpy.types.Scene, shot: Shot) -> ImportResult:
     show_plate(result, name, shot)
     settings = face.mien
     settings.shot_folder = scene.mien.shot_folder = shots.stored_path(shot.folder.absolute())
-    settings.camera, settings.solve_hash = result.camera, shots.solve_hash(solve)
+    settings.camera, settings.solve_hash, settings.shown_hash = result.camera, shots.solve_hash(solve), ""
     settings.lost = shots.frame_ranges([shot.frame_number(int(i)) for i in np.flatnonzero(~solve.solved)])
     scene.mien.plate, scene.mien.face = shots.stored_path(shot.plate_path), face
     first, last = scene.frame_start, scene.frame_end
     scene.frame_set(min(max(scene.frame_current, first), last))
     return result
+
+
+def model_of(shot: Shot) -> FaceModel:
+    """The shot's face model; read once a session. Raises MienError."""
+    return cached_model(shot.model)
+
+
+def check_fit(shot: Shot, model: FaceModel, solve: Solve) -> None:
+    """Raises MienError when the solve is of another model, or empty."""
+    if solve.beta.shape[1] != model.expression_count or len(solve.alpha) != model.identity_count or solve.model_hash != model.hash:
+        raise MienError(f"{shot.solve_path} was made with another version of the face model '{shot.model}'; press Solve Again.")
+    if not solve.solved.any():
+        raise MienError(f"{shot.solve_path} has no solved frame; press Track and Solve.")
 
 
 def set_scene(scene: bpy.types.Scene, shot: Shot) -> None:
@@ -86,7 +96,7 @@ def set_scene(scene: bpy.types.Scene, shot: Shot) -> None:
 
 def find_face(scene: bpy.types.Scene, shot: Shot) -> bpy.types.Object | None:
     """The face in this scene that was imported from that shot folder."""
-    wanted = shot.folder.absolute()
+    wanted = shots.absolute(str(shot.folder))
     return next((o for o in scene.objects if shots.is_face(o) and shots.absolute(o.mien.shot_folder) == wanted), None)
 
 
@@ -139,8 +149,7 @@ def build_mesh(face: bpy.types.Object, name: str, model: FaceModel, alpha: np.nd
 def animate(face: bpy.types.Object, shot: Shot, solve: Solve, model: FaceModel) -> None:
     """Performance on the shape keys, head pose on the object. Lost frames have no key: the last pose is held up to the next take."""
     solved = np.flatnonzero(solve.solved)
-    frames = (solved + shot.plate.first_frame).astype(np.float32)
-    holds = np.isin(solved + 1, [end for _, end in takes(solve.solved, solve.cuts)])
+    frames, holds = performance_keys(shot, solve)
     write_performance(face, frames, solve.beta[solved], holds, model)
 
     pose = compat.ensure_channelbag(face, f"{shots.shot_name(shot.folder)} Face")
@@ -150,6 +159,12 @@ def animate(face: bpy.types.Object, shot: Shot, solve: Solve, model: FaceModel) 
     for path, values in (("rotation_quaternion", quaternions(solve.rotation[solved])), ("location", solve.translation[solved] @ TO_BLENDER.T)):
         for index in range(values.shape[1]):
             write_curve(pose, path, index, frames, values[:, index], holds, group).lock = True
+
+
+def performance_keys(shot: Shot, solve: Solve) -> tuple[np.ndarray, np.ndarray]:
+    """Of the n solved frames: their numbers (n,) float32, and (n,) bool: the last frame of a take, whose value is held."""
+    solved = np.flatnonzero(solve.solved)
+    return (solved + shot.plate.first_frame).astype(np.float32), np.isin(solved + 1, [end for _, end in takes(solve.solved, solve.cuts)])
 
 
 def write_performance(face: bpy.types.Object, frames: np.ndarray, beta: np.ndarray, holds: np.ndarray, model: FaceModel) -> None:
@@ -261,9 +276,12 @@ def look_through_camera(context: bpy.types.Context) -> None:
     for area in context.screen.areas if context.screen else ():
         if area.type == "VIEW_3D":
             space = area.spaces.active
-            space.shading.color_type = "TEXTURE"
+            space.shading.color_type, space.shading.light = "TEXTURE", "FLAT"
             space.clip_start = min(space.clip_start, 0.01)
             space.region_3d.view_perspective = "CAMERA"
+            with context.temp_override(area=area, region=next(r for r in area.regions if r.type == "WINDOW")):
+                if bpy.ops.view3d.view_center_camera.poll():
+                    bpy.ops.view3d.view_center_camera()
 
 
 class MIEN_OT_import_face(bpy.types.Operator):

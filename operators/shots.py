@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,8 +48,8 @@ def shot_folder(context: bpy.types.Context) -> Path | None:
 
 
 def absolute(stored: str) -> Path:
-    """A path as Blender stores it (`//` is the folder of the .blend) -> absolute."""
-    return Path(bpy.path.abspath(stored)).absolute()
+    """A path as Blender stores it (`//` is the folder of the .blend) -> absolute, without `..`."""
+    return Path(os.path.abspath(bpy.path.abspath(stored)))
 
 
 def stored_path(path: Path) -> str:
@@ -209,7 +210,7 @@ def control_curves(face: bpy.types.Object) -> dict[str, bpy.types.FCurve]:
 
 def plate_changed(scene: bpy.types.Scene, info: ShotInfo) -> bool:
     """Another plate was chosen than the one that was tracked."""
-    return bool(scene.mien.plate) and info.shot is not None and absolute(scene.mien.plate) != info.shot.plate_path.absolute()
+    return bool(scene.mien.plate) and info.shot is not None and absolute(scene.mien.plate) != Path(os.path.abspath(info.shot.plate_path))
 
 
 def face_stale(face: bpy.types.Object, info: ShotInfo | None) -> bool:
@@ -226,6 +227,13 @@ def bake_stale(face: bpy.types.Object, info: ShotInfo) -> str:
     if face.mien.bake_hash != controls_hash(face):
         return "out of date: an emotion or setting changed since"
     return ""
+
+
+def shown(face: bpy.types.Object) -> str:
+    """What the mesh in the viewport is: "filmed", "edited", or "stale" when the controls changed since it was edited."""
+    if not face.mien.shown_hash:
+        return "filmed"
+    return "edited" if face.mien.shown_hash == controls_hash(face) else "stale"
 
 
 def at_rest(face: bpy.types.Object) -> bool:

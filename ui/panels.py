@@ -69,8 +69,6 @@ class MIEN_PT_main(bpy.types.Panel):
             plate = info.shot.plate
             text(layout, context, f"{shots.shot_name(info.folder)}: {plate.width} x {plate.height}, {float(plate.rate):.6g} fps, "
                                   f"frames {plate.first_frame}-{plate.first_frame + plate.frame_count - 1}", "FILE_MOVIE")
-        elif info is None:
-            text(layout, context, "Choose a plate to start.", "INFO")
         if info is not None and info.problem:
             text(layout, context, info.problem, PROBLEM)
         if state.error:
@@ -103,16 +101,16 @@ class MIEN_PT_plate(Step, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.mien
+        if not bpy.data.filepath:
+            text(layout, context, "Save the .blend file first: the shot's data is kept beside it.", "INFO")
+            layout.operator_context = "INVOKE_DEFAULT"
+            layout.operator("wm.save_as_mainfile", text="Save .blend...", icon="FILE_TICK")
         if settings.plate:
             layout.label(text=bpy.path.basename(settings.plate), icon="FILE_MOVIE")
         column = layout.column(align=True)
         column.operator("mien.choose_plate", icon="FILEBROWSER", text="Change Plate..." if settings.plate else "Choose Plate...")
         if not settings.plate:
             column.operator("mien.open_shot", icon="FILE_FOLDER")
-        if not bpy.data.filepath:
-            text(layout, context, "Save the .blend file first: the shot's data is kept beside it.", "INFO")
-            layout.operator_context = "INVOKE_DEFAULT"
-            layout.operator("wm.save_as_mainfile", text="Save .blend...", icon="FILE_TICK")
 
 
 class MIEN_PT_track(Step, bpy.types.Panel):
@@ -201,6 +199,11 @@ class EmotionPanel:
         row = layout.row(align=True)
         row.operator("mien.key_emotion", icon="KEYFRAME_HLT")
         row.operator("mien.reset_emotion", icon="LOOP_BACK")
+        shown = shots.shown(face)
+        row = layout.row(align=True)
+        row.label(text="Mesh")
+        row.operator("mien.show_performance", text="As Filmed", depress=shown == "filmed").edited = False
+        row.operator("mien.show_performance", text="Update" if shown == "stale" else "Edited", depress=shown == "edited").edited = True
 
 
 class MIEN_PT_emotion(EmotionPanel, Step, bpy.types.Panel):

@@ -37,6 +37,7 @@ class MienObject(bpy.types.PropertyGroup):
     camera: PointerProperty(name="Camera", description="The solved camera of this face's shot", type=bpy.types.Object)
     lost: StringProperty(name="Lost Frames", description="Frames without a face; they stay as filmed, and the mesh holds its last pose there")
     solve_hash: StringProperty(options={"HIDDEN"}, description="Which solve this mesh was made from")
+    shown_hash: StringProperty(options={"HIDDEN"}, description="Which controls the mesh in the viewport shows; empty: as filmed")
     bake_hash: StringProperty(options={"HIDDEN"}, description="Which controls the last bake was made with")
 
 
@@ -56,7 +57,7 @@ class MienScene(bpy.types.PropertyGroup):
         name="Face", description="Which face to follow when the plate shows several: 0 is the largest", default=0, min=0, soft_max=9)
     focal_mm: FloatProperty(
         name="Focal Length", description="Of the lens, in mm on a sensor 36 mm wide, if you know it; 0: found by the solve",
-        default=0.0, min=0.0, soft_max=300.0, precision=1)
+        default=0.0, min=0.0, soft_max=300.0, precision=1, subtype="DISTANCE_CAMERA", unit="CAMERA")
 
 
 CLASSES = (MienObject, MienScene)

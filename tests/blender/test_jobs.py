@@ -173,7 +173,8 @@ def modal_operator(engine, plate: Path, context: Window, monkeypatch):
         def finished(self, context, results):
             return f"{results[0]['frames']} frames."
 
-    monkeypatch.setattr(engine, "session_engine", lambda context: Engine(Path(sys.executable), plate.parent / "logs", arguments=("--jobs", str(FAKE))))
+    client = Engine(Path(sys.executable), plate.parent / "logs", arguments=("--jobs", str(FAKE)))
+    monkeypatch.setattr(engine, "session_engine", lambda context: client)
     monkeypatch.setattr(engine.bpy, "app", SimpleNamespace(background=False))
     operator = Operator()
     assert operator.invoke(context, None) == {"RUNNING_MODAL"}

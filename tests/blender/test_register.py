@@ -21,6 +21,7 @@ def registered(bpy) -> set[str]:
 
 def test_on_off_on_off() -> None:
     import bpy
+
     import mien
     bpy.ops.wm.read_factory_settings(use_empty=True)
     assert registered(bpy) == set()
@@ -100,7 +101,7 @@ def test_panels_draw_at_every_stage(blender, saved, make_shot, monkeypatch, stag
 
     from mien.operators import engine, shots
     from mien.ui import panels
-    shot = make_shot(folder=saved.parent, lost=(3,), cuts=(6,))
+    make_shot(folder=saved.parent, lost=(3,), cuts=(6,))
     scene = blender.context.scene
     if stage == "plate":
         scene.mien.plate, scene.mien.shot_folder = "//footage/x.mp4", "//x.mien"
