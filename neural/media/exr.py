@@ -10,7 +10,7 @@ import OpenEXR
 
 from ...mesh.errors import MienError
 from ...mesh.files import atomic_path
-from .colour import HALF_MAX
+from .colour import as_half
 
 
 def write_face_layer(path: Path | str, rgba: np.ndarray, *, origin: tuple[int, int] = (0, 0), size: tuple[int, int] | None = None) -> None:
@@ -42,12 +42,7 @@ def write_exr(path: Path | str, pixels: np.ndarray, *, origin: tuple[int, int] =
     x, y = origin
     if not (x >= 0 and y >= 0 and x + width <= frame_width and y + height <= frame_height):
         raise ValueError(f"a {width} x {height} patch at {origin} leaves the {frame_width} x {frame_height} frame")
-    if full_float:
-        data = np.ascontiguousarray(pixels, dtype=np.float32)
-    elif pixels.dtype == np.float16:
-        data = np.ascontiguousarray(pixels)
-    else:
-        data = np.clip(pixels, -HALF_MAX, HALF_MAX).astype(np.float16)
+    data = np.ascontiguousarray(pixels, dtype=np.float32) if full_float else as_half(pixels)
     if (width, height) != (frame_width, frame_height):
         frame = np.zeros((frame_height, frame_width, *data.shape[2:]), data.dtype)
         frame[y:y + height, x:x + width] = data

@@ -21,7 +21,7 @@ from mien.neural.media import (
     write_matte,
     write_png,
 )
-from mien.neural.media.colour import to_half
+from mien.neural.media.colour import as_half, to_half
 from mien.neural.media.yuv import decode_bias, to_yuv
 
 
@@ -42,6 +42,12 @@ class TestTransfer:
         np.testing.assert_array_equal(np.rint(linear_to_srgb(half.astype(np.float64)) * 255), codes)
         picture = np.repeat(codes[None, :, None], 3, axis=2)
         np.testing.assert_array_equal(display8(to_half(picture).astype(np.float32), True), picture)
+
+    @pytest.mark.parametrize("shape", [(40, 50), (40, 50, 3), (1, 7, 4)])
+    def test_half_floats_are_rounded_as_numpy_does(self, shape):
+        rng = np.random.default_rng(0)
+        x = (rng.normal(0, 1, shape) * np.exp(rng.normal(0, 5, shape))).astype(np.float32)
+        np.testing.assert_array_equal(as_half(x), np.clip(x, -65504.0, 65504.0).astype(np.float16))
 
     def test_sixteen_bits_survive_linear_float(self):
         codes = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1).repeat(3, axis=2)
