@@ -16,6 +16,7 @@ import numpy as np
 from ...mesh.errors import MienError
 from ...mesh.files import atomic_path
 from .exr import read_exr
+from .movie import check_file, pixel_kind
 
 STILLS = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".exr", ".dpx"}
 HASHES = re.compile(r"#+")
@@ -129,7 +130,6 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 def _read_dpx(path: Path) -> np.ndarray:
     """DPX through FFmpeg: 8 bit as uint8, deeper as uint16; log files stay log."""
-    from .movie import check_file, pixel_kind
     check_file(path)
     try:
         with path.open("rb") as file, av.open(file, format="dpx_pipe") as container:
