@@ -29,7 +29,10 @@ def remove_curves(bag: bpy.types.ActionChannelbag, paths: Sequence[str]) -> None
 
 def write_curve(bag: bpy.types.ActionChannelbag, path: str, index: int, frames: np.ndarray, values: np.ndarray, holds: np.ndarray,
                 group: bpy.types.ActionGroup) -> bpy.types.FCurve:
-    """A new F-curve with one key per frame: frames (n,), values (n,), holds (n,) bool: True keeps the value up to the next key."""
+    """A new F-curve with one key per frame: frames (n,), values (n,), holds (n,) bool: True keeps the value up to the next key.
+
+    It is hidden in the Graph Editor (the eye beside its channel shows it), where the artist's few curves would drown in it.
+    """
     curve = bag.fcurves.new(path, index=index)
     curve.group = group
     points = curve.keyframe_points
@@ -37,5 +40,6 @@ def write_curve(bag: bpy.types.ActionChannelbag, path: str, index: int, frames: 
     points.foreach_set("co", np.stack([frames, values], 1).astype(np.float32).ravel())
     points.foreach_set("interpolation", np.where(holds, CONSTANT, LINEAR).astype(np.int32))
     points.foreach_set("type", np.full(len(frames), GENERATED, np.int32))
+    curve.hide, curve.select = True, False
     curve.update()
     return curve

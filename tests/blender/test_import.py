@@ -115,6 +115,7 @@ def test_lost_frames_have_no_keys_and_hold(blender, face, make_shot) -> None:
     from mien import compat
     curves = [*compat.channelbag(result.face).fcurves, *compat.channelbag(result.face.data.shape_keys).fcurves]
     assert len(curves) == 7 + 6
+    assert all(curve.hide for curve in curves)  # the Graph Editor is for the artist's own
     for curve in curves:
         assert [int(k.co[0]) for k in curve.keyframe_points] == [n for n in range(1001, 1013) if n not in (1001, 1006, 1007)]
         held = {int(k.co[0]) for k in curve.keyframe_points if k.interpolation == "CONSTANT"}
