@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 
 import pytest
 
@@ -101,6 +102,7 @@ def test_panels_draw_at_every_stage(blender, saved, make_shot, monkeypatch, stag
 
     from mien.operators import engine, shots
     from mien.ui import panels
+    monkeypatch.setenv("MIEN_PYTHON", sys.executable)
     make_shot(folder=saved.parent, lost=(3,), cuts=(6,))
     scene = blender.context.scene
     if stage == "plate":
