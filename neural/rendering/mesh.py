@@ -46,7 +46,7 @@ class RenderMesh:
             self.mouth = _fill_mouth(model, V, rows, triangles)
             opening += rows[len(opening) :]
             closing += rows[len(closing) :]
-        self.face_count = len(model.triangles)
+        self.face_count, self.extra = len(model.triangles), len(rows)
         self.triangles = np.concatenate(triangles).astype(np.int32)
         self.positions, self._opening, self._closing = _matrix(rows, V), _matrix(opening, V), _matrix(closing, V)
         self.lock = _smooth_interpolation(model)
@@ -63,7 +63,7 @@ class RenderMesh:
         part *= np.clip(now - was - 0.5, 0, 1)  # less than half a pixel is no opening
         if not part.any():
             return None
-        dark = np.zeros((self.positions.shape[0] + len(before), 1), np.float32)
+        dark = np.zeros((len(before) + self.extra, 1), np.float32)
         for row, (_, share) in zip(rows, MOUTH_ROWS):
             dark[row, 0] = part * share
         return dark
