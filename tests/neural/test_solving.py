@@ -44,7 +44,7 @@ def performance(model, seed=0, frames=FRAMES, focal=1500.0, noise=0.5):
     landmarks[..., :2] += rng.normal(0, noise, landmarks[..., :2].shape)
     track = Track("mediapipe478", landmarks.astype(np.float32), np.ones(frames), np.array([], int), np.ones(frames, int), np.arange(frames) / 25)
     plate = Plate("made-up", "movie", *SIZE, (25, 1), 1, frames)
-    return track, plate, dict(alpha=alpha, beta=beta, rotation=rotation, translation=translation, focal=focal)
+    return track, plate, {"alpha": alpha, "beta": beta, "rotation": rotation, "translation": translation, "focal": focal}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_lips_and_lids_open_as_in_the_truth(model, solved, a, b):
     solve, truth = solved
     va, vb = model.vertices_of_landmarks([a, b])
     gaps = [np.linalg.norm(model.shape(c["alpha"], c["beta"])[:, va] - model.shape(c["alpha"], c["beta"])[:, vb], axis=-1)
-            for c in (dict(alpha=solve.alpha, beta=solve.beta), truth)]
+            for c in ({"alpha": solve.alpha, "beta": solve.beta}, truth)]
     assert np.corrcoef(*gaps)[0, 1] > 0.95
 
 
@@ -159,7 +159,8 @@ def test_initial_pose_on_exact_weak_perspective(model):
 def test_gradient_against_differences(model):
     track, _, truth = performance(model, frames=2)
     camera = Camera.centred(*SIZE, 1400.0)
-    problem = Problem(model, model.landmark_ids, track.landmarks, camera, SolveSettings(depth_sigma=1e6))  # the depth's own scale and mean are held in a step
+    # The depth's own scale and mean are held in a step, so it is left out of the comparison.
+    problem = Problem(model, model.landmark_ids, track.landmarks, camera, SolveSettings(depth_sigma=1e6))
     rng = np.random.default_rng(0)
     state = State(truth["alpha"] * 0.8, 1400.0, truth["beta"] * 0.7, rotation_matrix(truth["rotation"] + 0.02), truth["translation"].copy())
     _, g = problem.normal_equations(state, slice(None), shared=True)
