@@ -18,11 +18,8 @@ from ...mesh.model import FaceModel
 from .band import extend
 from .mesh import RenderMesh
 from .raster import rasterise
+from .sharpness import blur_of, match_sharpness
 
-PIXEL_BLUR = 0.62
-"""What `blur_of` gives for a picture that is as sharp as its pixels, noise included."""
-SQUEEZED = 0.05
-"""Squeezing below this (as 1 - 1 / c^2) does not show."""
 MOUTH_SHADE = (0.42, 0.3, 0.3)
 """An open mouth's dark red against the lips (R, G, B), in the plate's own values."""
 MOUTH_SOFT = 0.006
@@ -125,42 +122,6 @@ class PlateRenderer:
         right, bottom = np.ceil(xy.max(0) + margin).astype(int)
         box = max(0, int(left)), max(0, int(top)), min(shape[1], int(right)), min(shape[0], int(bottom))
         return box if box[2] - box[0] > 2 and box[3] - box[1] > 2 else None
-
-
-def blur_of(picture: np.ndarray) -> float:
-    """Standard deviation, pixels, of the blur that a picture (h, w, C) carries, from how fast its gradients change.
-
-    For a scene whose spectrum falls as 1/f, seen through a Gaussian of width b, the mean square of the gradient over that of
-    the Laplacian is b squared.
-    """
-    grey = cv2.cvtColor(picture[..., :3].astype(np.float32), cv2.COLOR_RGB2GRAY)
-    x, y = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8)
-    curve = cv2.Laplacian(grey, cv2.CV_32F)
-    return float(np.sqrt((x * x + y * y).mean() / max(float((curve * curve).mean()), 1e-12)))
-
-
-def match_sharpness(patch: np.ndarray, field: np.ndarray, blur: float) -> np.ndarray:
-    """Give pixels that were squeezed together the softness of the plate around them.
-
-    Where the surface shrinks by c, the plate's blur shrinks with it and the patch would look sharper than its lens; what is
-    missing is a blur of variance blur^2 (1 - 1 / c^2). A plate that is as sharp as its pixels allow is left as sampled: there
-    the pixels, not the lens, set the limit. field (h, w, 2): see FaceLayer. Still and stretched pixels stay as sampled.
-    """
-    excess = np.sqrt(max(blur**2 - PIXEL_BLUR**2, 0))
-    if excess < 0.2:
-        return patch
-    dx, dy = (cv2.Sobel(field, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1)))
-    a, b, c, d = 1 + dx[..., 0], dy[..., 0], dx[..., 1], 1 + dy[..., 1]
-    half, det = (a * a + b * b + c * c + d * d) / 2, a * d - b * c
-    squeeze = half + np.sqrt(np.maximum(half * half - det * det, 0))  # square of the larger singular value
-    share = np.clip(1 - 1 / np.maximum(squeeze, 1e-6), 0, 0.8)
-    share = np.where(share > SQUEEZED, share, 0) * (np.abs(field).max(2) > 0)
-    if not share.any():
-        return patch
-    share = cv2.GaussianBlur(share.astype(np.float32), (0, 0), 1.0) * (np.abs(field).max(2) > 0)
-    soft = cv2.GaussianBlur(patch, (0, 0), excess, borderType=cv2.BORDER_REPLICATE).astype(np.float32)
-    mixed = patch + share[..., None] * (soft - patch)
-    return mixed if patch.dtype == np.float32 else np.where(share[..., None] > 0, np.round(mixed), patch).astype(patch.dtype)
 
 
 def darken(patch: np.ndarray, amount: np.ndarray, lips: np.ndarray) -> np.ndarray:
