@@ -14,7 +14,7 @@ from ..mesh.emotion import EmotionCurves
 from ..mesh.files import atomic_path, read_json, write_json
 from ..mesh.shot import Shot
 from .edit import EditSettings, ShotEditor
-from .media import Frame, PlateReader, srgb_to_linear, write_face_layer, write_matte
+from .media import Frame, PlateReader, srgb_to_linear, write_face_layer, write_matte, write_png
 from .parallel import ordered_map
 from .progress import Reporter
 from .rendering import FaceLayer
@@ -68,7 +68,7 @@ def bake(folder: Path, *, settings: dict | None = None, report: Reporter) -> dic
     def make(frame: Frame) -> int:
         i = frame.index
         if movie and not shot.plate_frame_path(i).exists():
-            write_plate_frame(shot.plate_frame_path(i), frame.pixels)
+            write_png(shot.plate_frame_path(i), frame.pixels)
         if i in changed:
             layer = editor.layer(i, frame.pixels)
             if layer is None:
@@ -98,16 +98,16 @@ def wanted_frames(reader: PlateReader, indices: list[int]):
 
 def write_layer(shot: Shot, index: int, layer: FaceLayer | None) -> None:
     """The layer of one frame as face and matte EXR of the plate's size; an empty one where the frame stays the plate."""
-    height, width = shot.plate.height, shot.plate.width
-    rgba, matte = np.zeros((height, width, 4), np.float32), np.zeros((height, width), np.float32)
-    if layer is not None:
-        l, t, r, b = layer.box
-        matte[t:b, l:r] = layer.matte
-        cover = cv2.dilate((layer.matte > 0).astype(np.uint8), np.ones((2 * COVER + 1, 2 * COVER + 1), np.uint8))[..., None]
-        rgba[t:b, l:r, :3] = scene_linear(layer.patch[..., :3], shot.plate.linear) * cover
-        rgba[t:b, l:r, 3:] = cover
-    write_face_layer(shot.face_path(index), rgba)
-    write_matte(shot.matte_path(index), matte)
+    size = shot.plate.width, shot.plate.height
+    if layer is None:
+        write_face_layer(shot.face_path(index), np.zeros((1, 1, 4), np.float32), size=size)
+        write_matte(shot.matte_path(index), np.zeros((1, 1), np.float32), size=size)
+        return
+    reach = np.ones((2 * COVER + 1, 2 * COVER + 1), np.uint8)
+    cover = cv2.dilate((layer.matte > 0).astype(np.uint8), reach).astype(np.float32)[..., None]
+    face = np.concatenate([scene_linear(layer.patch[..., :3], shot.plate.linear) * cover, cover], 2)
+    write_face_layer(shot.face_path(index), face, origin=layer.box[:2], size=size)
+    write_matte(shot.matte_path(index), layer.matte, origin=layer.box[:2], size=size)
 
 
 def scene_linear(pixels: np.ndarray, linear: bool) -> np.ndarray:
@@ -115,15 +115,6 @@ def scene_linear(pixels: np.ndarray, linear: bool) -> np.ndarray:
     if linear:
         return pixels.astype(np.float32)
     return srgb_to_linear(pixels.astype(np.float32) / (255 if pixels.dtype == np.uint8 else 65535)).astype(np.float32)
-
-
-def write_plate_frame(path: Path, pixels: np.ndarray) -> None:
-    """A decoded frame as PNG of its own depth, so that Blender and the engine see the same pixels."""
-    code = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
-    ok, data = cv2.imencode(".png", cv2.cvtColor(pixels, code), [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    assert ok
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data.tobytes())
 
 
 class _Blank:

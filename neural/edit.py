@@ -51,9 +51,9 @@ class ShotEditor:
     def __init__(self, shot: Shot, curves: EmotionCurves, settings: EditSettings, report: Reporter):
         self.shot, self.settings = shot, settings
         self.model: FaceModel = load_model(shot.model)
+        self.track, self.solve = Track.load(shot), Solve.load(shot)
         if shot.model_hash != self.model.hash:
             raise MienError(f"{shot.folder} was solved with another version of the face model '{shot.model}'; solve the shot again.")
-        self.track, self.solve = Track.load(shot), Solve.load(shot)
         if self.solve.beta.shape[1] != self.model.expression_count or len(self.solve.alpha) != self.model.identity_count:
             raise MienError(f"{shot.solve_path} does not fit the face model '{shot.model}'; solve the shot again.")
         self.edit = edit_shape(self.model, self.solve, curves, make_editor(settings.editor, self.model))

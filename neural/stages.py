@@ -16,11 +16,11 @@ from ..mesh.shot import Shot, Solve, Track
 from .bake import bake
 from .edit import EditSettings, ShotEditor
 from .glasses import GLASSES_THRESHOLD, glasses_score
-from .media import PlateReader, open_writer, probe_plate
+from .media import PlateReader, open_writer, probe_plate, write_png
 from .parallel import ordered_map
 from .progress import Reporter
 from .solving import solve_track
-from .texture import shot_texture, write_texture
+from .texture import shot_texture
 from .tracking import track_plate
 
 SENSOR = 36.0
@@ -60,7 +60,7 @@ def solve(folder: Path, *, model: str = "default", focal_mm: float | None = None
     texture = shot_texture(shot, face_model, landmarks, result, report)
     shot.settings["glasses_seen"] = glasses_score(texture, face_model) > GLASSES_THRESHOLD
     shot.settings["focal_given"] = focal is not None
-    write_texture(shot.texture_path, texture)
+    write_png(shot.texture_path, texture)
     result.save(shot.solve_path)
     shot.save()
     return shot
@@ -86,6 +86,8 @@ def edit(folder: Path, curves: EmotionCurves, output: Path, *, codec: str | None
     total = shot.plate.frame_count
     report.step("render", 0, total)
     with open_writer(output, shot.plate, codec, audio_from=shot.plate_path if shot.plate.audio else None) as writer:
+        for sentence in writer.warnings:
+            report.warn(sentence)
         for frame in ordered_map(editor.composited, reader.frames()):
             writer.write(frame.pixels, frame.time)
             report.step("render", frame.index + 1, total)

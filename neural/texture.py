@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ..mesh.camera import place
-from ..mesh.files import atomic_path
 from ..mesh.model import FaceModel
 from ..mesh.shot import Shot, Solve, Track
 from .media import Frame, PlateReader, display8
@@ -103,10 +101,3 @@ def fill_outwards(texture: np.ndarray, known: np.ndarray) -> np.ndarray:
     colours[labels[known]] = texture[known]
     return np.where(known[..., None], texture, colours[labels])
 
-
-def write_texture(path: Path, texture: np.ndarray) -> None:
-    """RGB uint8 -> PNG, atomically."""
-    with atomic_path(path) as temporary:
-        ok, data = cv2.imencode(".png", cv2.cvtColor(texture, cv2.COLOR_RGB2BGR))
-        assert ok
-        temporary.write_bytes(data.tobytes())

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import re
-import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,24 +106,12 @@ def write_png(path: Path | str, pixels: np.ndarray) -> None:
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """(H, W, 3|4) uint8 | uint16 RGB(A) as PNG: lossless, one filter and run lengths, twice as fast as libpng at a like size on footage."""
-    height, width, channels = pixels.shape
-    if channels not in (3, 4) or pixels.dtype not in (np.uint8, np.uint16):
+    """(H, W, 3|4) uint8 | uint16 RGB(A) as lossless PNG, quick rather than small (run lengths only)."""
+    if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or pixels.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"cannot encode {pixels.shape} {pixels.dtype} as PNG")
-    depth = pixels.dtype.itemsize
-    rows = np.ascontiguousarray(pixels, dtype=np.uint8 if depth == 1 else ">u2").reshape(height, -1).view(np.uint8)
-    filtered = np.empty((height, rows.shape[1] + 1), np.uint8)
-    filtered[:, 0] = 2  # each row as its difference to the one above
-    filtered[0, 1:] = rows[0]
-    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    deflate = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
-    data = deflate.compress(filtered) + deflate.flush()
-    head = struct.pack(">IIBBBBB", width, height, 8 * depth, 2 if channels == 3 else 6, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(name)))
+    order = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+    fast = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    return cv2.imencode(".png", cv2.cvtColor(pixels, order), fast)[1].tobytes()
 
 
 def _read_dpx(path: Path) -> np.ndarray:
