@@ -36,8 +36,8 @@ ACTION_UNITS: dict[int, dict[str, float]] = {
 """AU -> direction -> amount; a direction that has sides is named by its stem and means both."""
 
 PROTOTYPES: dict[str, dict[int | str, float]] = {
-    "angry": {4: 1.0, 5: 0.25, 7: 0.6, 23: 0.6, 38: 0.5},
-    "contempt": {"12R": 0.55, "14R": 0.9, "10R": 0.2, "7R": 0.15},
+    "angry": {4: 0.85, 5: 0.25, 7: 0.6, 23: 0.6, 38: 0.5},
+    "contempt": {"12R": 0.65, "14R": 1.0, "10R": 0.2, "7R": 0.15},
     "disgusted": {9: 1.1, 10: 0.45, 15: 0.5, 7: 0.35, 4: 0.25},
     "fear": {1: 0.9, 2: 0.5, 4: 0.35, 5: 0.8, 20: 1.0, 26: 0.08},
     "happy": {6: 0.9, 12: 0.9},
