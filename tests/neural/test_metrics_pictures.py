@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Metrics of pictures on cases whose answer is known: CPBD, pixel distances, the face's frame and its signs."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+from mien.neural.metrics import face
+from mien.neural.metrics.cpbd import cpbd, edge_widths
+from mien.neural.metrics.pixels import average_pixel_distance, mouth_square, outside_difference, psnr, ssim
+
+
+class TestCPBD:
+    @pytest.mark.parametrize("picture", [skimage.data.astronaut(), skimage.data.camera(), skimage.data.chelsea()], ids=["face", "man", "cat"])
+    def test_blur_lowers_it(self, picture):
+        values = [cpbd(picture if s == 0 else cv2.GaussianBlur(picture, (0, 0), s)) for s in (0, 0.7, 1, 1.5, 2.5)]
+        assert values[0] > 0.2 and values[-1] < 0.02
+        assert all(a >= b for a, b in zip(values, values[1:])), values
+
+    @pytest.mark.parametrize("width", [1, 3, 8])
+    def test_an_edge_is_as_wide_as_it_is(self, width):
+        ramp = np.interp(np.arange(64), [30, 30 + width], [40, 200]).astype(np.float32)
+        edges, widths = edge_widths(np.tile(ramp, (64, 1)))
+        assert edges.any() and set(widths[edges]) == {width}
+
+    def test_just_noticeable_widths_depend_on_the_contrast(self):
+        """A ramp 4 px wide is noticed as blurred at high contrast (3 px), not at low (5 px)."""
+        def ramp(high: int) -> np.ndarray:
+            return np.tile(np.interp(np.arange(128) % 64, [30, 34, 63], [100, high, high]), (128, 1)).astype(np.uint8)
+        strong, weak = ramp(220), ramp(140)
+        strong[:, 60:68], weak[:, 60:68] = strong[:, 50:51], weak[:, 50:51]  # one edge only
+        assert cpbd(strong[:64, :64]) == 0 and cpbd(weak[:64, :64]) == 1
+
+    def test_no_edges_no_value(self):
+        assert cpbd(np.full((128, 128, 3), 90, np.uint8)) is None
+
+    def test_too_small(self):
+        with pytest.raises(ValueError):
+            cpbd(np.zeros((20, 200), np.uint8))
+
+
+class TestPixels:
+    picture = skimage.data.astronaut()[:200, 100:320]
+
+    def test_equal_pictures(self):
+        assert psnr(self.picture, self.picture) == float("inf")
+        assert ssim(self.picture, self.picture) == pytest.approx(1)
+        assert average_pixel_distance(self.picture, self.picture) == 0
+
+    def test_known_shift(self):
+        a = np.full((40, 50, 3), 100, np.uint8)
+        b = a + np.array([3, 0, 4], np.uint8)
+        assert average_pixel_distance(a, b) == pytest.approx(5)
+        assert psnr(a, a + np.uint8(10)) == pytest.approx(10 * np.log10(255**2 / 100))
+        mask = np.zeros((40, 50), bool)
+        assert np.isnan(average_pixel_distance(a, b, mask))
+        mask[:10] = True
+        b[10:] = 0
+        assert average_pixel_distance(a, b, mask) == pytest.approx(5)
+
+    def test_ssim_falls_with_noise(self):
+        rng = np.random.default_rng(1)
+        noisy = [(self.picture + rng.normal(0, s, self.picture.shape)).clip(0, 255).astype(np.uint8) for s in (5, 20, 60)]
+        values = [ssim(self.picture, n) for n in noisy]
+        assert 1 > values[0] > values[1] > values[2] > 0
+
+    def test_mouth_square_is_cut_at_the_edge(self):
+        assert mouth_square(np.array([128, 200]), (256, 256)).sum() == 72 * 72
+        assert mouth_square(np.array([0, 250]), (256, 256)).sum() == 36 * 42
+        assert mouth_square(np.array([-500, 0]), (256, 256)).sum() == 0
+
+    def test_outside(self):
+        a = np.zeros((100, 100, 3), np.uint8)
+        b = a.copy()
+        b[40:60, 40:60] = 255
+        inside = np.zeros((100, 100), bool)
+        inside[40:60, 40:60] = True
+        assert outside_difference(a, b, inside) == (0, 0.0)
+        b[0, :96, 1] = 9  # one percent of the outside
+        assert outside_difference(a, b, inside) == (9, 0.0)
+        b[1, 0] = 4
+        assert outside_difference(a, b, inside)[1] == 4.0
+        assert outside_difference(a, b, np.ones((100, 100), bool)) == (0, 0.0)
+
+
+class TestFace:
+    @pytest.fixture
+    def landmarks(self):
+        """Made up, but with eyes, brows, lips and an outline where they belong; (478, 2)."""
+        p = np.tile([320.0, 260.0], (478, 1))
+        angles = np.linspace(0, 2 * np.pi, len(face.OVAL), endpoint=False)
+        p[list(face.OVAL)] = np.stack([320 + 100 * np.sin(angles), 260 - 130 * np.cos(angles)], 1)
+        for i, xy in {33: (260, 220), 133: (295, 220), 362: (345, 220), 263: (380, 220), 61: (285, 320), 291: (355, 320), 13: (320, 315),
+                      14: (320, 325), 82: (310, 316), 87: (310, 324), 312: (330, 316), 317: (330, 324)}.items():
+            p[i] = xy
+        return p
+
+    def test_it_does_not_depend_on_where_how_large_or_how_tilted(self, landmarks):
+        c, s = 1.7 * np.cos(0.4), 1.7 * np.sin(0.4)
+        moved = landmarks @ np.array([[c, s], [-s, c]]) + [50, -80]
+        np.testing.assert_allclose(face.features(face.eye_frame(moved)), face.features(face.eye_frame(landmarks)), atol=1e-12)
+
+    @pytest.mark.parametrize("points, move, name, sign", [
+        ((61, 291), (0, -6), "corner_up", 1), ((55, 107, 285, 336), (0, -6), "brow_inner", 1), ((46, 70, 276, 300), (0, 6), "brow_outer", -1),
+        ((14, 87, 317), (0, 12), "lips_open", 1), ((61,), (-12, 0), "mouth_width", 1), ((129, 358), (0, -6), "nose_up", 1),
+        ((159, 158, 386, 385), (0, -6), "eye_open", 1), ((0, 37, 267), (0, -6), "upper_lip_up", 1)])
+    def test_each_sign_tells_its_own_action(self, landmarks, points, move, name, sign):
+        before = face.features(face.eye_frame(landmarks))
+        landmarks[list(points)] += move
+        change = dict(zip(face.FEATURES, face.features(face.eye_frame(landmarks)) - before))
+        assert np.sign(change.pop(name)) == sign
+        others = {"lips_open"} if name == "eye_open" else set()
+        assert all(abs(v) < 1e-9 for k, v in change.items() if k not in others)
+
+    def test_outline_and_cut(self, landmarks):
+        mask = face.oval_mask(landmarks, (480, 640))
+        assert mask[260, 320] and not mask[20, 20]
+        assert face.oval_mask(landmarks, (480, 640), 1.5).sum() == pytest.approx(2.25 * mask.sum(), rel=0.02)
+        x, y, side = face.square(landmarks)
+        assert side == pytest.approx(260 * 1.3, rel=0.01) and x + side / 2 == pytest.approx(320, abs=1) and y + side / 2 == pytest.approx(260, abs=1)
+        picture = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
+        assert face.cut(picture, (x, y, side)).shape == (256, 256, 3)
+        np.testing.assert_array_equal(face.cut(picture, (10, 20, 256)), picture[20:276, 10:266])
+        np.testing.assert_array_equal(face.cut(picture, (-100, -100, 256))[:100, :100], np.broadcast_to(picture[0, 0], (100, 100, 3)))
+        np.testing.assert_allclose(face.into((10, 20, 128), np.array([[74, 84]])), [[128, 128]])
