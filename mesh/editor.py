@@ -9,6 +9,7 @@ with emotion is kept; `neutralise` n adds n (G(c, 0) - c). The residual, not the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from .analytic import AnalyticEditor
 from .emotion import EMOTIONS, EmotionCurves
 from .errors import MienError
 from .model import FaceModel
+from .shape_gan import ACTOR_WEIGHTS, WEIGHTS, ShapeGan
 from .shot import Solve
 
 HANN = (0.25, 0.5, 0.25)
@@ -50,11 +52,21 @@ class ShapeEdit:
         return np.any(self.alpha != 0, axis=1) | np.any(self.beta != 0, axis=1)
 
 
-def make_editor(name: str, model: FaceModel) -> ShapeEditor:
-    """The editor of that name. Raises MienError when there is none."""
+EDITORS = ("analytic", "gan")
+"""Names that `make_editor` knows."""
+
+
+def make_editor(name: str, model: FaceModel, actor: Path | None = None) -> ShapeEditor:
+    """The editor of that name; "gan" takes the weights of the actor folder where it has some, else the shipped ones. Raises MienError."""
     if name == "analytic":
         return AnalyticEditor(model)
-    raise MienError(f"There is no shape editor '{name}'; use 'analytic'.")
+    if name == "gan":
+        for path in ([actor / ACTOR_WEIGHTS] if actor else []) + [WEIGHTS]:
+            if path.exists():
+                return ShapeGan(model, path)
+        raise MienError(f"There are no weights for the shape editor 'gan'{f' in {actor}' if actor else ''}; "
+                        "make them with 'mien train shape --cast -o ACTOR', or use the editor 'analytic'.")
+    raise MienError(f"There is no shape editor '{name}'; use {' or '.join(EDITORS)}.")
 
 
 def edit_shape(model: FaceModel, solve: Solve, curves: EmotionCurves, editor: ShapeEditor) -> ShapeEdit:

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every setting of the training of level 1; the command line makes its options from these fields. No heavy imports."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ...mesh.errors import MienError
+
+
+@dataclass(frozen=True)
+class CastConfig:
+    """The virtual cast (cast.py): how many labelled frames there are."""
+
+    actors: int = 24
+    """virtual actors to train on"""
+    held_back: int = 6
+    """further actors that are only measured on"""
+    takes: int = 3
+    """takes of each actor and emotion; the levels 1/3, 2/3 and 1 take turns"""
+    frames: int = 75
+    """frames of a take, at 25 a second"""
+    seed: int = 0
+    """seed of the cast, apart from that of the training"""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The training; the defaults are the paper's (section 4.1.2) where it has them."""
+
+    iterations: int = 80_000
+    """updates of the generator"""
+    batch: int = 64
+    """frames in a batch: one half neutral, the other not"""
+    lr: float = 1e-3
+    """Adam's step"""
+    beta1: float = 0.5
+    """Adam's first moment"""
+    beta2: float = 0.999
+    """Adam's second moment"""
+    critic_steps: int = 1
+    """updates of the discriminator for each of the generator; the paper does not give it"""
+    gp: float = 10.0
+    """lambda_gp, gradient penalty"""
+    reg: float = 20.0
+    """lambda_reg, emotion regression"""
+    rec: float = 5e3
+    """lambda_rec, cycle, over dm^2"""
+    mouth: float = 1.0
+    """lambda_mouth, mouth shape, over mm^2"""
+    r: float = 1e3
+    """lambda_r, identity, over dm^2"""
+    hidden: int = 512
+    """units of a hidden layer"""
+    seed: int = 0
+    """seed of weights and batches"""
+    log_every: int = 100
+    """iterations between two rows of losses.csv"""
+    save_every: int = 1000
+    """iterations between two checkpoints"""
+
+
+AT_LEAST: dict[str, float] = {"iterations": 1, "batch": 2, "critic_steps": 1, "hidden": 1, "log_every": 1, "save_every": 1, "actors": 1,
+                              "held_back": 0, "takes": 1, "frames": 8}
+"""Lower limits; everything else must not be negative."""
+
+
+def checked_config(kind: type, values: dict[str, Any]) -> Any:
+    """A config from a dictionary. Raises MienError for an unknown name, a wrong type or a value out of range."""
+    known = {f.name: f for f in fields(kind)}
+    for name, value in values.items():
+        if name not in known:
+            raise MienError(f"There is no training setting '{name}'; use one of {', '.join(sorted(known))}.")
+        whole = known[name].type == "int"
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+            raise MienError(f"The training setting '{name}' must be {'a whole number' if whole else 'a number'}; it is {value!r}.")
+        if not AT_LEAST.get(name, 0) <= value < float("inf"):
+            raise MienError(f"The training setting '{name}' must be at least {AT_LEAST.get(name, 0):g}; it is {value}.")
+    if values.get("beta1", 0) >= 1 or values.get("beta2", 0) >= 1:
+        raise MienError("The training settings 'beta1' and 'beta2' must be below 1.")
+    return kind(**{n: float(v) if known[n].type == "float" else v for n, v in values.items()})
+
+
+def fixed_part(config: TrainConfig) -> dict[str, Any]:
+    """What must not change when a training is resumed: everything but its length and how often it writes."""
+    return {k: v for k, v in asdict(config).items() if k not in ("iterations", "log_every", "save_every")}
