@@ -14,7 +14,7 @@ from ..mesh.emotion import EmotionCurves
 from ..mesh.errors import MienError
 from ..mesh.model import FaceModel, load_model
 from ..mesh.shot import Shot, Solve, Track
-from .glasses import GLASSES_CHOICES, glasses_hold, wears_glasses
+from .glasses import GLASSES_CHOICES, GlassesHold, wears_glasses
 from .media import Frame
 from .progress import Reporter
 from .rendering import FaceLayer, PlateRenderer, RenderSettings
@@ -58,7 +58,7 @@ class ShotEditor:
             raise MienError(f"{shot.solve_path} does not fit the face model '{shot.model}'; solve the shot again.")
         self.edit = edit_shape(self.model, self.solve, curves, make_editor(settings.editor, self.model))
         self.renderer = PlateRenderer(self.model, self.solve.camera, RenderSettings())
-        self.hold = glasses_hold(self.model) if wears_glasses(settings.glasses, shot, report) else None
+        self.hold = GlassesHold(self.model) if wears_glasses(settings.glasses, shot, report) else None
 
     def shapes(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """Model vertices of a frame on the picture as filmed and as edited, (V, 2) pixels, and the edited depths (V,); None at rest."""
@@ -69,13 +69,15 @@ class ShotEditor:
         before, _ = r.project(s.alpha, s.beta[index], *pose)
         after_points = place(self.model.shape(s.alpha + self.edit.alpha[index], s.beta[index] + self.edit.beta[index]).astype(np.float64), *pose)
         after = s.camera.project(after_points)
+        if self.hold is not None:
+            after = self.hold(before, after)
         offset = r.lock(before, self.track.landmarks[index].astype(np.float64))
         return before + offset, after + offset, after_points[:, 2].astype(np.float32)
 
     def layer(self, index: int, plate: np.ndarray) -> FaceLayer | None:
         """The face layer of a frame over its plate (H, W, C); None when the frame stays as it is."""
         shapes = self.shapes(index)
-        return None if shapes is None else self.renderer.render(plate, *shapes, hold=self.hold)
+        return None if shapes is None else self.renderer.render(plate, *shapes)
 
     def composited(self, frame: Frame) -> Frame:
         """The frame with its face layer laid over it; the very same pixels where nothing is edited."""

@@ -12,9 +12,14 @@ from .progress import Reporter
 
 GLASSES_CHOICES = ("auto", "on", "off")
 
-RIGHT_ZONE = (33, 133, 159, 145, 65, 52, 53, 46, 226, 31, 228, 229, 230, 231, 232, 233, 193, 168, 6, 197, 221, 222, 223, 224, 225, 113, 111, 117,
-              118, 119, 120, 121, 128, 245, 188, 35, 143, 34, 127)
-"""Landmarks under the right lens, its rim and the bridge, out to the temple arm; the left follows by symmetry of the model."""
+RIGHT_ZONE = (225, 224, 223, 222, 221, 193, 168, 6, 197, 188, 128, 126, 100, 101, 50, 123, 116, 143, 35, 34, 127, 156, 113, 33, 133)
+"""Landmarks under the right lens, its rim and the bridge, out to the temple arm and down to where large lenses end."""
+FADE_BELOW, FADE_ABOVE = 0.012, 0.0055
+"""Metres over which skin below and above the glasses comes free; brows sit close above a rim, so there it is short."""
+
+
+UPWARD, DOWNWARD = 0.65, 0.55
+"""Part of a brow's way up and down that is left above glasses: the skin between brow and rim has little to give."""
 
 
 def wears_glasses(choice: str, shot: Shot, report: Reporter) -> bool:
@@ -32,14 +37,28 @@ GLASSES_THRESHOLD = 0.08
 """glasses_score above this means glasses."""
 
 
-def glasses_hold(model: FaceModel) -> np.ndarray:
-    """(V,) float32 in 0..1: 1 where glasses sit on the face, smoothly to 0 at the upper brow, cheek and nose."""
-    landmarks = model.mean[model.vertices_of_landmarks(RIGHT_ZONE)]
-    both = np.concatenate([landmarks, landmarks * np.array([-1, 1, 1])])
-    hull = cv2.convexHull((both[:, :2] * 1e4).astype(np.float32))
-    inside = np.array([cv2.pointPolygonTest(hull, (float(x), float(y)), True) for x, y in model.mean[:, :2] * 1e4]) / 1e4
-    ramp = np.clip((inside + 0.006) / 0.008, 0, 1)
-    return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+class GlassesHold:
+    """Keeps the skin under glasses where it was filmed, so that their rims stay straight.
+
+    It holds points of the skin, not pixels: what is held never shows twice. Brows move as a whole or not at all, so that they keep
+    their thickness; the skin between them and the rim takes up the difference.
+    """
+
+    def __init__(self, model: FaceModel):
+        landmarks = model.mean[model.vertices_of_landmarks(RIGHT_ZONE)]
+        both = np.concatenate([landmarks, landmarks * np.array([-1, 1, 1])])
+        hull = cv2.convexHull((both[:, :2] * 1e4).astype(np.float32))
+        outside = -np.array([cv2.pointPolygonTest(hull, (float(x), float(y)), True) for x, y in model.mean[:, :2] * 1e4]) / 1e4
+        self._above = model.mean[:, 1] < np.median(both[:, 1])
+        free = np.clip(outside / np.where(self._above, FADE_ABOVE, FADE_BELOW), 0, 1)
+        self.free = free * free * (3 - 2 * free)
+        """(V,) in 0..1: 0 where glasses sit on the face, smoothly to 1 at the brows, cheeks and nose."""
+
+    def __call__(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Vertices on the picture as filmed and as edited, (V, 2) pixels -> as edited with glasses on."""
+        move = (after - before) * self.free[:, None]
+        move[self._above] *= np.where(move[self._above, 1:] > 0, DOWNWARD, UPWARD)
+        return before + move
 
 
 def glasses_score(texture: np.ndarray, model: FaceModel) -> float:

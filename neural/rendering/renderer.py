@@ -77,11 +77,11 @@ class PlateRenderer:
         error = landmarks[self.model.landmark_ids, :2] - xy[self.model.landmark_vertices]
         return (self.mesh.lock @ error.astype(np.float32)).astype(np.float64)
 
-    def render(self, plate: np.ndarray, before: np.ndarray, after: np.ndarray, depth: np.ndarray, hold: np.ndarray | None = None) -> FaceLayer | None:
+    def render(self, plate: np.ndarray, before: np.ndarray, after: np.ndarray, depth: np.ndarray) -> FaceLayer | None:
         """Move the plate's pixels from the face as filmed to the face as edited.
 
-        plate (H, W, C); before, after (V, 2) pixels, the same vertices; depth (V,) of the edited face; hold (V,) in 0..1 keeps
-        pixels still (glasses). None when nothing moves or the face is outside the picture.
+        plate (H, W, C); before, after (V, 2) pixels, the same vertices; depth (V,) of the edited face. None when nothing moves
+        or the face is outside the picture.
         """
         move = self.mesh.moves(before, after)
         if not np.any(move):
@@ -92,19 +92,17 @@ class PlateRenderer:
             return None
         l, t, r, b = box
         size, face_width = (b - t, r - l), float(np.ptp(xy[:, 0]))
-        still = np.zeros((len(xy), 1), np.float32) if hold is None else self.mesh.points(hold[:, None])
         dark = self.mesh.darkness(before, after)
-        values = np.concatenate([-move, still] + ([] if dark is None else [dark]), 1)
+        values = -move if dark is None else np.concatenate([-move, dark], 1)
         out = np.zeros((*size, values.shape[1]), np.float32)
         zbuffer = np.full(size, np.inf, np.float32)
         shifted = (xy - np.array([l, t])).astype(np.float32)
         rasterise(shifted, self.mesh.points(depth[:, None])[:, 0], self.mesh.triangles, np.ascontiguousarray(values), out, zbuffer, self.mesh.facing)
         mask = np.isfinite(zbuffer)
-        field = out[..., :2] * (1 - np.clip(out[..., 2:3], 0, 1))
-        field, away = extend(field, mask, face_width, self.settings.band)
+        field, away = extend(np.ascontiguousarray(out[..., :2]), mask, face_width, self.settings.band)
         patch = match_sharpness(sample(plate, box, field), field, blur_of(plate[t:b, l:r]))
         if dark is not None:
-            soft = cv2.GaussianBlur(out[..., 3], (0, 0), max(0.8, MOUTH_SOFT * face_width))
+            soft = cv2.GaussianBlur(out[..., 2], (0, 0), max(0.8, MOUTH_SOFT * face_width))
             patch = darken(patch, np.where(soft > 0.01, soft, 0), self._lip_colour(plate, before))
         s = self.settings
         matte = np.clip((s.band + s.softness - away) / s.softness, 0, 1).astype(np.float32)

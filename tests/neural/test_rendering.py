@@ -122,12 +122,6 @@ def test_a_known_shift_moves_the_pixels_by_it(scene):
     assert got == pytest.approx((centre[0] - 4) / 2, abs=0.02)
 
 
-def test_held_pixels_stay(scene):
-    model, renderer, before, depth, plate = scene
-    layer = renderer.render(plate, before, before + np.array([4.0, 0]), depth, hold=np.ones(model.vertex_count, np.float32))
-    assert layer is None or not (layer.over(plate) != plate)[before[:, 1].astype(int).clip(0, 319), before[:, 0].astype(int).clip(0, 319)].any()
-
-
 def test_lock_brings_the_mesh_onto_the_landmarks(scene):
     _, renderer, before, _, _ = scene
     model = renderer.model
