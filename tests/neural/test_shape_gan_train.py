@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The training: repeatable, resumable to the byte, cancellable, and it learns."""
+
+from __future__ import annotations
+
+import csv
+import json
+import xml.etree.ElementTree
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mien.mesh.errors import MienError
+from mien.mesh.model import load_model
+from mien.mesh.shape_gan import ShapeGan, read_safetensors
+from mien.neural.progress import Cancelled, Silent
+from mien.neural.shape_gan import losses
+from mien.neural.shape_gan.cast import cast_data
+from mien.neural.shape_gan.config import CastConfig, TrainConfig
+from mien.neural.shape_gan.run import deterministic, train
+from mien.neural.shape_gan.trainer import LOSSES, Sampler, Training
+
+SMALL = TrainConfig(iterations=30, batch=16, hidden=32, log_every=5, save_every=10)
+FILES = ("generator.safetensors", "discriminator.safetensors", "losses.csv", "checkpoint.safetensors")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    deterministic()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model()
+
+
+@pytest.fixture(scope="module")
+def cast():
+    return cast_data(load_model(), CastConfig(takes=1, frames=40), 0, 3)
+
+
+@pytest.fixture(scope="module")
+def trained(model, cast, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("actor")
+    return folder, train(model, cast, cast, folder, SMALL, Silent())
+
+
+class StopAt(Silent):
+    """Cancels once so many iterations are done."""
+
+    def __init__(self, iteration: int):
+        super().__init__()
+        self.iteration = iteration
+
+    def step(self, stage: str, done: int, total: int) -> None:
+        if done >= self.iteration:
+            raise Cancelled
+
+
+def test_what_a_training_leaves(model, trained):
+    folder, result = trained
+    rows = list(csv.DictReader((folder / "losses.csv").open()))
+    assert [int(r["iteration"]) for r in rows] == [5, 10, 15, 20, 25, 30] and set(rows[0]) == {"iteration", *LOSSES}
+    assert xml.etree.ElementTree.parse(folder / "losses.svg").getroot().tag.endswith("svg")
+    assert json.loads((folder / "train.json").read_text())["training"]["batch"] == 16
+    assert result["iterations"] == 30 and {"recognised", "intensity", "cycle_mm", "identity_mm"} <= result["held_back"].keys()
+    editor = ShapeGan(model, folder / "generator.safetensors")
+    assert np.isfinite(editor.generate(np.zeros(80, np.float32), np.zeros((2, 64), np.float32), np.zeros((2, 7), np.float32))[1]).all()
+
+
+def test_same_seed_same_bytes(model, cast, trained, tmp_path):
+    train(model, cast, None, tmp_path, SMALL, Silent())
+    assert all((tmp_path / f).read_bytes() == (trained[0] / f).read_bytes() for f in FILES)
+    train(model, cast, None, tmp_path / "other", replace(SMALL, seed=1), Silent())
+    assert (tmp_path / "other" / FILES[0]).read_bytes() != (trained[0] / FILES[0]).read_bytes()
+
+
+def test_stopped_and_resumed_gives_the_same_bytes(model, cast, trained, tmp_path):
+    with pytest.raises(Cancelled):
+        train(model, cast, None, tmp_path, SMALL, StopAt(20))
+    assert not (tmp_path / "generator.safetensors").exists()
+    train(model, cast, None, tmp_path, SMALL, Silent(), resume=True)
+    assert all((tmp_path / f).read_bytes() == (trained[0] / f).read_bytes() for f in FILES)
+
+
+def test_resume_is_refused_for_another_training(model, cast, trained, tmp_path):
+    with pytest.raises(MienError, match="--resume"):
+        train(model, cast, None, trained[0], SMALL, Silent())
+    with pytest.raises(MienError, match=r"rec 5000\.0, not 1"):
+        train(model, cast, None, trained[0], replace(SMALL, rec=1.0), Silent(), resume=True)
+    with pytest.raises(MienError, match="missing"):
+        train(model, cast, None, tmp_path, SMALL, Silent(), resume=True)
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"broken")
+    with pytest.raises(MienError, match="cannot be resumed"):
+        train(model, cast, None, tmp_path, SMALL, Silent(), resume=True)
+    quiet = Silent()
+    train(model, cast, None, trained[0], SMALL, quiet, resume=True)
+    assert "nothing is left" in quiet.warnings[0]
+
+
+def test_batches(cast):
+    sampler = Sampler(cast, SMALL)
+    b = sampler.batch(7, 1)
+    assert not b.label[:8].any() and (b.label[8:].amax(1) > 0).all() and not b.target[8:].any()
+    assert ((b.target[:8] > 0).sum(1) == 1).all() and b.target.max() <= 1
+    frames = {row.tobytes(): e for row, e in zip(cast.c, cast.emotion)}
+    assert all(np.array_equal(frames[c.tobytes()], e) for c, e in zip(b.c.numpy(), b.label.numpy()))
+    sampler.batch(1234, 0)
+    assert torch.equal(sampler.batch(7, 1).c, b.c) and not torch.equal(sampler.batch(7, 0).c, b.c)
+
+
+def test_an_update_moves_only_its_own_network(model, cast):
+    training = Training(losses.Norms.of(model), 144, 7, SMALL)
+    b = Sampler(cast, SMALL).batch(0, 0)
+    before = training.state()
+    training.update_discriminator(b)
+    middle = training.state()
+    training.update_generator(b)
+    after = training.state()
+
+    def moved(a, b, name):
+        return any(not torch.equal(a[k], b[k]) for k in a if k.startswith(name + "."))
+
+    assert moved(before, middle, "discriminator") and not moved(before, middle, "generator")
+    assert moved(middle, after, "generator") and not moved(middle, after, "discriminator")
+
+
+def test_it_learns(model, cast, tmp_path):
+    """A short training of small networks lowers the cycle and both regressions."""
+    config = TrainConfig(iterations=400, batch=32, hidden=64, log_every=10, save_every=1000)
+    train(model, cast, None, tmp_path, config, Silent())
+    table = np.genfromtxt(tmp_path / "losses.csv", delimiter=",", names=True)
+    for name in ("d_reg", "g_rec", "g_mouth"):
+        assert table[name][-5:].mean() < 0.8 * table[name][:5].mean(), name
+
+
+def test_data_without_neutral_frames_is_refused(model, cast, tmp_path):
+    cast = replace(cast, emotion=np.ones_like(cast.emotion))
+    with pytest.raises(MienError, match="neutral"):
+        train(model, cast, None, tmp_path, SMALL, Silent())
+
+
+def test_generator_file_is_the_checkpoints_generator(trained):
+    folder = trained[0]
+    weights, checkpoint = read_safetensors(folder / "generator.safetensors"), read_safetensors(folder / "checkpoint.safetensors")
+    assert all(np.array_equal(w, checkpoint["generator." + k]) for k, w in weights.items())
