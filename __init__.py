@@ -6,7 +6,7 @@ is imported until Blender calls `register`.
 """
 
 MODULES = ("ui.properties", "ui.preferences", "operators.engine", "operators.plate", "operators.track", "operators.face", "operators.emotion",
-           "operators.bake", "operators.preview", "operators.composite", "operators.deliver", "ui.panels")
+           "operators.bake", "operators.live", "operators.preview", "operators.composite", "operators.deliver", "ui.panels")
 """What the extension adds, in the order of registration: each module has CLASSES, and may have `register()` and `unregister()`."""
 
 

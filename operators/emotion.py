@@ -22,14 +22,19 @@ NO_FACE = "Select a face that Mien imported, or press Import Face"
 
 def sample(face: bpy.types.Object, shot: Shot) -> tuple[EmotionCurves, list[str]]:
     """The controls on every frame of the shot, clamped to 0..1, and warnings on what was not sampled."""
-    frames = range(shot.plate.first_frame, shot.plate.first_frame + shot.plate.frame_count)
+    frames = np.arange(shot.plate.first_frame, shot.plate.first_frame + shot.plate.frame_count)
+    return sample_frames(face, frames), unsampled(face)
+
+
+def sample_frames(face: bpy.types.Object, frames: np.ndarray) -> EmotionCurves:
+    """The controls on these frame numbers (T,), clamped to 0..1."""
     curves = shots.control_curves(face)
     columns = {}
     for name in CONTROLS:
         curve = curves.get(name)
         values = [curve.evaluate(f) for f in frames] if curve is not None else [getattr(face.mien, name)] * len(frames)
         columns[name] = np.clip(np.array(values, np.float32), 0, 1)
-    return EmotionCurves.from_columns(columns, len(frames)), unsampled(face)
+    return EmotionCurves.from_columns(columns, len(frames))
 
 
 def unsampled(face: bpy.types.Object) -> list[str]:

@@ -27,6 +27,8 @@ from .engine import poll_idle
 POSE_GROUP, PERFORMANCE_GROUP = "Mien Head Pose", "Mien Performance"
 SLIDER = 10.0
 """Shape key sliders reach +-10, or Blender would cut off what the solve found."""
+EDIT_KEY = "Mien Edit"
+"""The shape key of the live edit; see operators.live."""
 cached_model = functools.lru_cache(maxsize=2)(load_model)
 
 
@@ -110,7 +112,7 @@ def new_face(scene: bpy.types.Scene, name: str) -> bpy.types.Object:
 
 
 def build_mesh(face: bpy.types.Object, name: str, model: FaceModel, alpha: np.ndarray) -> None:
-    """Give the object a new mesh: the person's neutral face, UVs, and one shape key per expression direction. The old mesh goes."""
+    """Give the object a new mesh: the person's neutral face, UVs, one shape key per expression direction and one for the edit. The old mesh goes."""
     mesh = bpy.data.meshes.new(f"{name} Face")
     turn = TO_BLENDER.astype(np.float32)
     neutral = model.neutral(alpha).astype(np.float32) @ turn.T
@@ -141,7 +143,15 @@ def build_mesh(face: bpy.types.Object, name: str, model: FaceModel, alpha: np.nd
         key = face.shape_key_add(name=expression, from_mix=False)
         key.slider_min, key.slider_max = -SLIDER, SLIDER
         key.points.foreach_set("co", points.ravel())
+    make_edit_key(face)
     mesh.shape_keys.name = f"{name} Face"
+
+
+def make_edit_key(face: bpy.types.Object) -> bpy.types.ShapeKey:
+    """The last shape key of the face: what operators.live adds on the frame in view; nothing yet."""
+    key = face.shape_key_add(name=EDIT_KEY, from_mix=False)
+    key.value, key.lock_shape, key.mute = 1.0, True, not face.mien.live
+    return key
 
 
 # -- animation ------------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Preview: the edited mesh in the viewport. Level 1 runs in numpy here, without the engine, and replaces the shape keys' curves.
+"""Preview: what the mesh in the viewport shows: the performance as filmed, a live edit, or an edit written into the shape keys' curves.
 
-Only the mesh is edited: the head pose stays, and what the renderer does with glasses is not shown.
+Level 1 runs in numpy here, without the engine. Only the mesh is edited: the head pose stays, and what the renderer does with glasses is not
+shown.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ import numpy as np
 from ..mesh.editor import edit_shape, make_editor
 from ..mesh.errors import MienError
 from ..mesh.shot import Shot, Solve
-from . import shots
+from . import live, shots
 from .bake import EDITOR
-from .emotion import FaceOperator, sample
+from .emotion import FaceOperator, sample, unsampled
 from .face import check_fit, model_of, performance_keys, write_performance
 
 
 def show(face: bpy.types.Object, edited: bool) -> list[str]:
-    """Put the performance as filmed, or as edited by the controls, on the face's shape keys; returns warnings. Raises MienError."""
+    """Put the performance as filmed, or as edited by the controls, on the face's shape keys, and switch the live edit off.
+
+    Returns warnings. Raises MienError.
+    """
     shot = Shot.load(shots.absolute(face.mien.shot_folder))
     model, solve = model_of(shot), Solve.load(shot)
     check_fit(shot, model, solve)
@@ -32,14 +36,45 @@ def show(face: bpy.types.Object, edited: bool) -> list[str]:
     frames, holds = performance_keys(shot, solve)
     write_performance(face, frames, beta[np.flatnonzero(solve.solved)], holds, model)
     face.mien.shown_hash = shots.controls_hash(face) if edited else ""
+    live.set_live(face, False, 0)
     return warnings
 
 
+def show_live(face: bpy.types.Object, frame: int) -> None:
+    """The performance as filmed on the curves, and the edit on top of it, following the controls. Raises MienError."""
+    live.forget()
+    problem = live.live_shot(face)
+    if isinstance(problem, str):
+        raise MienError(problem)
+    if face.mien.shown_hash:
+        show(face, False)
+    live.set_live(face, True, frame)
+
+
+class MIEN_OT_live_edit(FaceOperator, bpy.types.Operator):
+    """Let the mesh follow the emotion controls at once, while sliders and keys are moved and while the timeline plays"""
+
+    bl_idname = "mien.live_edit"
+    bl_label = "Live Edit"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        face = shots.active_face(context)
+        try:
+            show_live(face, context.scene.frame_current)
+        except MienError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        for warning in unsampled(face):
+            self.report({"WARNING"}, warning)
+        return {"FINISHED"}
+
+
 class MIEN_OT_show_performance(FaceOperator, bpy.types.Operator):
-    """Show the mesh as filmed, or as the emotion curves change it; press again after a change of the curves"""
+    """Write the performance into the shape keys' F-curves: as filmed, or as the emotion curves change it, for other programs and add-ons"""
 
     bl_idname = "mien.show_performance"
-    bl_label = "Show Performance"
+    bl_label = "Bake to Curves"
     bl_options = {"REGISTER", "UNDO"}
 
     edited: bpy.props.BoolProperty(name="Edited", description="On: as the emotion curves change it; off: as filmed", default=True)
@@ -56,4 +91,4 @@ class MIEN_OT_show_performance(FaceOperator, bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (MIEN_OT_show_performance,)
+CLASSES = (MIEN_OT_live_edit, MIEN_OT_show_performance)

@@ -230,7 +230,9 @@ def bake_stale(face: bpy.types.Object, info: ShotInfo) -> str:
 
 
 def shown(face: bpy.types.Object) -> str:
-    """What the mesh in the viewport is: "filmed", "edited", or "stale" when the controls changed since it was edited."""
+    """What the mesh in the viewport is: "live", "filmed", "edited" by its curves, or "stale" when the controls changed since those were written."""
+    if face.mien.live:
+        return "live"
     if not face.mien.shown_hash:
         return "filmed"
     return "edited" if face.mien.shown_hash == controls_hash(face) else "stale"

@@ -6,7 +6,7 @@ import textwrap
 import bpy
 
 from ..mesh.emotion import EMOTIONS
-from ..operators import engine, shots
+from ..operators import engine, live, shots
 
 OPEN, DONE, STALE, PROBLEM = "RADIOBUT_OFF", "CHECKMARK", "FILE_REFRESH", "ERROR"
 """Icons of a step's state."""
@@ -199,11 +199,22 @@ class EmotionPanel:
         row = layout.row(align=True)
         row.operator("mien.key_emotion", icon="KEYFRAME_HLT")
         row.operator("mien.reset_emotion", icon="LOOP_BACK")
-        shown = shots.shown(face)
-        row = layout.row(align=True)
-        row.label(text="Mesh")
+        self.draw_mesh(context, face)
+
+    def draw_mesh(self, context: bpy.types.Context, face: bpy.types.Object) -> None:
+        layout, shown = self.layout, shots.shown(face)
+        layout.label(text="Mesh in the Viewport")
+        column = layout.column(align=True)
+        row = column.row(align=True)
         row.operator("mien.show_performance", text="As Filmed", depress=shown == "filmed").edited = False
-        row.operator("mien.show_performance", text="Update" if shown == "stale" else "Edited", depress=shown == "edited").edited = True
+        row.operator("mien.live_edit", text="Live Edit", depress=shown == "live")
+        column.operator("mien.show_performance", text="Bake to Curves Again" if shown == "stale" else "Bake to Curves", icon="FCURVE",
+                        depress=shown == "edited").edited = True
+        if shown == "stale":
+            text(layout, context, "The mesh shows older controls.", STALE)
+        problem = live.live_shot(face) if shown == "live" else ""
+        if isinstance(problem, str) and problem:
+            text(layout, context, f"No live edit: {problem}", PROBLEM)
 
 
 class MIEN_PT_emotion(EmotionPanel, Step, bpy.types.Panel):

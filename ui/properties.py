@@ -2,15 +2,16 @@
 """What Mien stores in a .blend: `Scene.mien` (which shot) and `Object.mien` (the face: its shot folder and the artist's controls)."""
 
 import bpy
-from bpy.props import EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from ..mesh.emotion import DEFAULTS
-from ..operators import shots
+from ..operators import live, shots
 
 
 def _unit(label: str, description: str, default: float = 0.0):
     """An animatable control within 0 and 1."""
-    return FloatProperty(name=label, description=description, default=default, min=0.0, max=1.0, subtype="FACTOR", options={"ANIMATABLE"})
+    return FloatProperty(name=label, description=description, default=default, min=0.0, max=1.0, subtype="FACTOR", options={"ANIMATABLE"},
+                         update=live.slider_moved)
 
 
 class MienObject(bpy.types.PropertyGroup):
@@ -32,6 +33,8 @@ class MienObject(bpy.types.PropertyGroup):
         items=(("auto", "Automatic", "Look for glasses when the shot is solved"), ("on", "On", "The actor wears glasses"),
                ("off", "Off", "No glasses: move everything")), default="auto")
 
+    live: BoolProperty(name="Live Edit", description="The mesh in the viewport follows the emotion controls at once", default=True,
+                       options={"HIDDEN"})
     shot_folder: StringProperty(name="Shot Folder", description="Where this face's track, solve and bake are kept", subtype="DIR_PATH",
                                 options={"PATH_SUPPORTS_BLEND_RELATIVE"})
     camera: PointerProperty(name="Camera", description="The solved camera of this face's shot", type=bpy.types.Object)

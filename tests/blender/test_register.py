@@ -123,7 +123,7 @@ def test_panels_draw_at_every_stage(blender, saved, make_shot, monkeypatch, stag
         if not hasattr(cls, "poll") or cls.poll(context):
             layout = Layout(drawn)
             self = SimpleNamespace(layout=layout, state=lambda context, c=cls: c.state(SimpleNamespace(), context))
-            for method in ("draw_result", "draw_error"):
+            for method in ("draw_result", "draw_error", "draw_mesh"):
                 if hasattr(cls, method):
                     setattr(self, method, lambda *a, c=cls, m=method, s=self: getattr(c, m)(s, *a))
             if hasattr(cls, "draw_header"):
