@@ -14,6 +14,8 @@ stored as int16 with a scale each, `<name>` and `<name>_scale`; everything else 
 from __future__ import annotations
 
 import hashlib
+import os
+import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -162,10 +164,38 @@ class FaceModel:
             loops={k[5:]: v for k, v in a.items() if k.startswith("loop_")})
 
 
+def models_folder() -> Path:
+    """Where the user's own models are kept: $MIEN_MODELS, or the platform's folder for an application's data."""
+    given = os.environ.get("MIEN_MODELS")
+    if given:
+        return Path(given)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "mien" / "models"
+
+
+def model_names() -> list[str]:
+    """"default" and the models in the user's folder."""
+    return ["default", *sorted(path.stem for path in models_folder().glob("*.npz") if not path.name.startswith("."))]
+
+
+def model_path(name: str) -> Path:
+    """The file of a model, by name or by the path of its npz. Raises MienError when there is none."""
+    if name == "default":
+        return DEFAULT_MODEL_PATH
+    if Path(name).suffix == ".npz":
+        return Path(name)
+    names = model_names()
+    if name not in names:
+        raise MienError(f"There is no face model '{name}'; there {'is' if len(names) == 1 else 'are'} {', '.join(names)}, "
+                        "'mien model add' adds one, and the path of a model's .npz file does as well.")
+    return models_folder() / f"{name}.npz"
+
+
 def load_model(name: str = "default") -> FaceModel:
     """A face model by name, or by the path of its npz. Raises MienError when there is none."""
-    if name == "default":
-        return FaceModel.load(DEFAULT_MODEL_PATH)
-    if Path(name).suffix == ".npz":
-        return FaceModel.load(name)
-    raise MienError(f"There is no face model '{name}'; use 'default' or the path of a model's .npz file.")
+    return FaceModel.load(model_path(name))

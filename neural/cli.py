@@ -21,6 +21,7 @@ from ..mesh.errors import MienError
 from .console import Console, console
 from .failures import told
 from .jobs import CODECS, JOBS, check_delivery, check_pattern, check_place, frame_rate
+from .models import command as model_command
 from .progress import Cancelled
 from .version import mien_version
 
@@ -124,6 +125,10 @@ def build_parser() -> argparse.ArgumentParser:
     add_solve(p)
 
     commands.add_parser("demo", help="Make a plate and run everything on it.", add_help=False)
+    p = commands.add_parser("model", help="Face models: list, add, info.", description="Face models: those there are, and adding your own.",
+                            allow_abbrev=False)
+    p.set_defaults(parser=p)
+    model_command.add_arguments(p, common)
     add("selftest", "Check that the engine's packages are there and work.")
     return parser
 
@@ -217,7 +222,7 @@ def _selftest(args: argparse.Namespace, terminal: Console) -> None:
         terminal.say(f"{name:<13} {version or 'not installed (optional)'}")
 
 
-COMMANDS = {"track": _track, "solve": _solve, "edit": _edit, "selftest": _selftest}
+COMMANDS = {"track": _track, "solve": _solve, "edit": _edit, "model": model_command.run, "selftest": _selftest}
 
 
 def _check_edit(args: argparse.Namespace) -> None:
