@@ -19,10 +19,12 @@ from typing import Any
 
 from ..mesh.errors import MienError
 from .console import Console, console
+from .evaluate_cli import SWEEP, add_evaluate, run_evaluate, run_sweep
 from .failures import told
 from .jobs import CODECS, JOBS, check_delivery, check_pattern, check_place, frame_rate
 from .models import command as model_command
 from .progress import Cancelled
+from .shape_gan import command as shape_command
 from .version import mien_version
 
 PLATE_OPTIONS = ("face", "first_frame", "fps", "model", "focal_mm", "shot")
@@ -124,6 +126,12 @@ def build_parser() -> argparse.ArgumentParser:
     add_track(p)
     add_solve(p)
 
+    add_evaluate(add)
+    p = add("train", "Train a network on an actor's takes or on a virtual cast.")
+    kinds = p.add_subparsers(dest="kind", required=True, metavar="KIND")
+    text = "Train level 1, the shape GAN that the editor 'gan' uses."
+    shape_command.add_arguments(kinds.add_parser("shape", help=text, description=text, parents=[common], allow_abbrev=False))
+
     commands.add_parser("demo", help="Make a plate and run everything on it.", add_help=False)
     p = commands.add_parser("model", help="Face models: list, add, info.", description="Face models: those there are, and adding your own.",
                             allow_abbrev=False)
@@ -222,7 +230,13 @@ def _selftest(args: argparse.Namespace, terminal: Console) -> None:
         terminal.say(f"{name:<13} {version or 'not installed (optional)'}")
 
 
-COMMANDS = {"track": _track, "solve": _solve, "edit": _edit, "model": model_command.run, "selftest": _selftest}
+def _train(args: argparse.Namespace, terminal: Console) -> None:
+    for line in shape_command.told(JOBS["train_shape"](shape_command.params_of(args), terminal)):
+        terminal.say(line)
+
+
+COMMANDS = {"track": _track, "solve": _solve, "edit": _edit, "evaluate": run_evaluate, SWEEP: run_sweep,
+            "model": model_command.run, "selftest": _selftest, "train": _train}
 
 
 def _check_edit(args: argparse.Namespace) -> None:
@@ -301,6 +315,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv[:1] == ["demo"]:
         return _demo(argv[1:])
+    if argv[:2] == SWEEP.split():
+        argv[:2] = [SWEEP]  # a command of its own, so that each has its own arguments
     try:
         args = build_parser().parse_args(argv)
         if args.command == "edit":
