@@ -8,6 +8,7 @@ the types of `stages`, which does the work and is imported, with everything heav
     solve     folder, [model, focal_mm]                      -> solve_summary
     bake      folder, [settings]                             -> what stages.bake returns
     edit      folder, output, [curves, controls, codec, settings] -> what stages.edit returns
+    train_shape  output, [takes, cast, model, resume, settings] -> what shape_gan.run.train returns
     selftest                                                 -> selftest.selftest
 """
 
@@ -78,6 +79,12 @@ def frame_rate(value: Any) -> Fraction:
     except (TypeError, ValueError, ZeroDivisionError):
         pass
     raise ValueError("frames a second such as 25, 23.976 or 24000/1001")
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -263,10 +270,18 @@ def _curves(folder: Path, table: Path | None, controls: Mapping[str, float] | No
     return curves
 
 
+def train_shape(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
+    """`takes` is a table or a folder of MEAD or RAVDESS; `cast` adds the virtual cast; settings: see shape_gan.command."""
+    p = checked("train_shape", params, {"output": _path}, {"takes": _path, "cast": _flag, "model": _text, "resume": _flag, "settings": _object})
+    from .shape_gan.command import train_shape as train
+    return plain(train(p["output"], p.get("takes"), p.get("cast", False), p.get("model", "default"), p.get("resume", False),
+                       p.get("settings", {}), report))
+
+
 def selftest(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     checked("selftest", params, {}, {})
     from .selftest import selftest as test
     return test(report)
 
 
-JOBS: Mapping[str, JobFunction] = {"track": track, "solve": solve, "bake": bake, "edit": edit, "selftest": selftest}
+JOBS: Mapping[str, JobFunction] = {"track": track, "solve": solve, "bake": bake, "edit": edit, "train_shape": train_shape, "selftest": selftest}
