@@ -132,11 +132,6 @@ def build_parser() -> argparse.ArgumentParser:
     text = "Train level 1, the shape GAN that the editor 'gan' uses."
     shape_command.add_arguments(kinds.add_parser("shape", help=text, description=text, parents=[common], allow_abbrev=False))
 
-    p = add("train", "Train a network on an actor's takes or on a virtual cast.")
-    kinds = p.add_subparsers(dest="kind", required=True, metavar="KIND")
-    text = "Train level 1, the shape GAN that the editor 'gan' uses."
-    shape_command.add_arguments(kinds.add_parser("shape", help=text, description=text, parents=[common], allow_abbrev=False))
-
     commands.add_parser("demo", help="Make a plate and run everything on it.", add_help=False)
     p = commands.add_parser("model", help="Face models: list, add, info.", description="Face models: those there are, and adding your own.",
                             allow_abbrev=False)
@@ -233,11 +228,6 @@ def _selftest(args: argparse.Namespace, terminal: Console) -> None:
     terminal.say(f"python        {result['python']} ({result['executable']})")
     for name, version in result["packages"].items():
         terminal.say(f"{name:<13} {version or 'not installed (optional)'}")
-
-
-def _train(args: argparse.Namespace, terminal: Console) -> None:
-    for line in shape_command.told(JOBS["train_shape"](shape_command.params_of(args), terminal)):
-        terminal.say(line)
 
 
 def _train(args: argparse.Namespace, terminal: Console) -> None:

@@ -17,8 +17,8 @@ from mien.neural.progress import Silent
 from mien.neural.shape_gan.command import configs
 from mien.neural.shape_gan.config import CastConfig, TrainConfig
 
-SMALL = ["--iterations", "6", "--batch", "8", "--hidden", "16", "--log-every", "2", "--cast-actors", "2", "--cast-held-back", "1", "--cast-takes", "1",
-         "--cast-frames", "30"]
+SMALL = ["--iterations", "6", "--batch", "8", "--hidden", "16", "--log-every", "2", "--cast-actors", "2", "--cast-held-back", "1",
+         "--cast-takes", "1", "--cast-frames", "30"]
 
 
 @pytest.fixture(autouse=True)
