@@ -6,7 +6,8 @@ is imported until Blender calls `register`.
 """
 
 MODULES = ("ui.properties", "ui.preferences", "operators.engine", "operators.plate", "operators.track", "operators.face", "operators.emotion",
-           "operators.bake", "operators.live", "operators.preview", "operators.composite", "operators.deliver", "ui.panels")
+           "operators.bake", "operators.live", "operators.preview", "operators.presets", "operators.difference", "operators.composite",
+           "operators.deliver", "operators.handover", "ui.panels", "ui.handover")
 """What the extension adds, in the order of registration: each module has CLASSES, and may have `register()` and `unregister()`."""
 
 

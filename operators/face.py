@@ -55,6 +55,7 @@ def import_shot(scene: bpy.types.Scene, shot: Shot) -> ImportResult:
     face = find_face(scene, shot) or new_face(scene, name)
     build_mesh(face, name, model, solve.alpha)
     animate(face, shot, solve, model)
+    mark_cuts(scene, shot, solve)
     result = ImportResult(face, place_camera(scene, face, name, solve))
     dress(face, name, shot, result)
     show_plate(result, name, shot)
@@ -92,6 +93,15 @@ def set_scene(scene: bpy.types.Scene, shot: Shot) -> None:
     scene.display_settings.display_device = "sRGB"
     view = scene.view_settings
     view.view_transform, view.look, view.exposure, view.gamma = "Standard", "None", 0.0, 1.0
+
+
+def mark_cuts(scene: bpy.types.Scene, shot: Shot, solve: Solve) -> None:
+    """A timeline marker where each new take starts; those of an earlier import go."""
+    name = f"{shots.shot_name(shot.folder)} cut"
+    for marker in [m for m in scene.timeline_markers if m.name == name]:
+        scene.timeline_markers.remove(marker)
+    for cut in solve.cuts:
+        scene.timeline_markers.new(name, frame=shot.frame_number(int(cut)))
 
 
 # -- objects ------------------------------------------------------------------------------------------------------------------
@@ -294,6 +304,48 @@ def look_through_camera(context: bpy.types.Context) -> None:
                     bpy.ops.view3d.view_center_camera()
 
 
+def use_face(scene: bpy.types.Scene, face: bpy.types.Object, shot: Shot) -> None:
+    """Make an imported face the scene's shot in work."""
+    set_scene(scene, shot)
+    scene.camera = face.mien.camera or scene.camera
+    scene.mien.shot_folder, scene.mien.plate, scene.mien.face = face.mien.shot_folder, shots.stored_path(shot.plate_path), face
+    scene.frame_set(min(max(scene.frame_current, scene.frame_start), scene.frame_end))
+
+
+def select_face(context: bpy.types.Context, face: bpy.types.Object) -> None:
+    """The face alone is selected and active."""
+    if context.mode == "OBJECT":
+        for other in context.selected_objects:
+            other.select_set(False)
+        context.view_layer.objects.active = face
+        face.select_set(True)
+
+
+class MIEN_OT_use_face(bpy.types.Operator):
+    """Work on this shot: select its face, and take over its range, rate, size, camera and plate"""
+
+    bl_idname = "mien.use_face"
+    bl_label = "Work on Shot"
+    bl_options = {"REGISTER", "UNDO"}
+
+    face: bpy.props.StringProperty(name="Face", description="The face object of the shot")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        scene = context.scene
+        face = scene.objects.get(self.face)
+        if not shots.is_face(face):
+            self.report({"ERROR"}, f"'{self.face}' is no face of Mien in this scene; press Import Face.")
+            return {"CANCELLED"}
+        try:
+            shot = Shot.load(shots.absolute(face.mien.shot_folder))
+        except MienError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        use_face(scene, face, shot)
+        select_face(context, face)
+        return {"FINISHED"}
+
+
 class MIEN_OT_import_face(bpy.types.Operator):
     """Bring the solved face, its performance, the camera and the plate into this scene; again: replace them and keep the emotion keys"""
 
@@ -316,11 +368,7 @@ class MIEN_OT_import_face(bpy.types.Operator):
         except MienError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        if context.mode == "OBJECT":
-            for other in context.selected_objects:
-                other.select_set(False)
-            context.view_layer.objects.active = result.face
-            result.face.select_set(True)
+        select_face(context, result.face)
         look_through_camera(context)
         for warning in result.warnings:
             self.report({"WARNING"}, warning)
@@ -328,4 +376,4 @@ class MIEN_OT_import_face(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (MIEN_OT_import_face,)
+CLASSES = (MIEN_OT_use_face, MIEN_OT_import_face)

@@ -7,6 +7,7 @@ slider is moved, and when a curve is changed. The shape keys of the performance 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -71,6 +72,10 @@ _shots: dict[tuple[str, str], LiveShot | str] = {}
 """(shot folder, solve hash) -> what was read, or the sentence that says why it could not be."""
 _written: dict[int, tuple] = {}
 """Face's session uid -> what its edit key was computed from, so that nothing is written twice."""
+
+
+AFTER_WRITE: list[Callable[[bpy.types.Object], None]] = []
+"""Called with the face whose edit key was written."""
 
 
 def forget() -> None:
@@ -141,6 +146,8 @@ def apply(face: bpy.types.Object, frame: int) -> bool:
     key.points.foreach_set("co", points)
     face.update_tag(refresh={"DATA"})
     _written[face.session_uid] = asked
+    for function in AFTER_WRITE:
+        function(face)
     return True
 
 

@@ -83,7 +83,8 @@ class MIEN_OT_choose_plate(bpy.types.Operator):
     bl_label = "Choose Plate..."
     bl_options = {"REGISTER", "UNDO"}
 
-    filepath: bpy.props.StringProperty(name="Plate", description="Movie, or one picture of a numbered sequence", subtype="FILE_PATH")
+    filepath: bpy.props.StringProperty(name="Plate", description="Movie, or one picture of a numbered sequence", subtype="FILE_PATH",
+                                      options={"SKIP_SAVE"})
     filter_movie: bpy.props.BoolProperty(default=True, options={"HIDDEN"})
     filter_image: bpy.props.BoolProperty(default=True, options={"HIDDEN"})
     filter_folder: bpy.props.BoolProperty(default=True, options={"HIDDEN"})
@@ -93,6 +94,8 @@ class MIEN_OT_choose_plate(bpy.types.Operator):
         return poll_saved(cls)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if self.properties.is_property_set("filepath") and self.filepath:  # dropped into the viewport
+            return self.execute(context)
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
@@ -133,4 +136,17 @@ class MIEN_OT_open_shot(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (MIEN_OT_choose_plate, MIEN_OT_open_shot)
+class MIEN_FH_plate(bpy.types.FileHandler):
+    """A movie dropped into the 3D viewport becomes the plate."""
+
+    bl_idname = "MIEN_FH_plate"
+    bl_label = "Mien Plate"
+    bl_import_operator = "mien.choose_plate"
+    bl_file_extensions = ";".join(sorted(MOVIES))
+
+    @classmethod
+    def poll_drop(cls, context: bpy.types.Context) -> bool:
+        return context.area is not None and context.area.type == "VIEW_3D"
+
+
+CLASSES = (MIEN_OT_choose_plate, MIEN_OT_open_shot, MIEN_FH_plate)

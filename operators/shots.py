@@ -40,6 +40,11 @@ def scene_face(scene: bpy.types.Scene) -> bpy.types.Object | None:
     return face if is_face(face) and scene.objects.get(face.name) == face else None
 
 
+def faces(scene: bpy.types.Scene) -> list[bpy.types.Object]:
+    """The faces in this scene, one for each imported shot, by name."""
+    return sorted((o for o in scene.objects if o.type == "MESH" and is_face(o)), key=lambda o: o.name)
+
+
 def shot_folder(context: bpy.types.Context) -> Path | None:
     """The shot folder in use: the selected face's, else the scene's (composite and delivery scenes have it as a custom property)."""
     active = getattr(context, "active_object", None)

@@ -170,7 +170,34 @@ class MIEN_PT_face(Step, bpy.types.Panel):
             layout.label(text=face.name, icon="OUTLINER_OB_MESH")
             if shots.face_stale(face, current(context)):
                 text(layout, context, "Out of date: the shot was solved again since.", STALE)
+        others = shots.faces(context.scene)
+        if len(others) > 1:
+            column = layout.column(align=True)
+            for other in others:
+                active = other == face
+                column.operator("mien.use_face", text=other.name, icon=DONE if active else "BLANK1", depress=active).face = other.name
         layout.operator("mien.import_face", icon="IMPORT", text="Import Again" if face else "Import Face")
+
+
+class MIEN_MT_presets(bpy.types.Menu):
+    """Emotions as keys at the playhead"""
+
+    bl_label = "Key a Preset"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, face = self.layout, shots.active_face(context)
+        for name in EMOTIONS:
+            layout.operator("mien.key_preset", text=f"{name.capitalize()}: Comes and Goes").emotion = name
+        for value, words in ((1.0, "Full"), (0.0, "Rest")):
+            layout.separator()
+            for name in EMOTIONS:
+                button = layout.operator("mien.key_pose", text=f"{name.capitalize()}: {words} Here")
+                button.emotion, button.value = name, value
+        others = [other for other in shots.faces(context.scene) if other != face]
+        if others:
+            layout.separator()
+        for other in others:
+            layout.operator("mien.copy_emotion", text=f"Copy from {other.name}", icon="PASTEDOWN").source = other.name
 
 
 class EmotionPanel:
@@ -199,6 +226,7 @@ class EmotionPanel:
         row = layout.row(align=True)
         row.operator("mien.key_emotion", icon="KEYFRAME_HLT")
         row.operator("mien.reset_emotion", icon="LOOP_BACK")
+        layout.menu("MIEN_MT_presets", icon="PRESET")
         self.draw_mesh(context, face)
 
     def draw_mesh(self, context: bpy.types.Context, face: bpy.types.Object) -> None:
@@ -212,6 +240,12 @@ class EmotionPanel:
                         depress=shown == "edited").edited = True
         if shown == "stale":
             text(layout, context, "The mesh shows older controls.", STALE)
+        row = layout.row(align=True)
+        row.operator("mien.difference", icon="COLOR", depress=face.mien.difference)
+        if face.mien.difference and shown == "live":
+            row.prop(face.mien, "difference_range", text="Red")
+            red = face.mien.difference_range
+            text(layout, context, f"Dark blue: 0 mm, green: {red / 2:.1f} mm, red: {red:.1f} mm or more.")
         problem = live.live_shot(face) if shown == "live" else ""
         if isinstance(problem, str) and problem:
             text(layout, context, f"No live edit: {problem}", PROBLEM)
@@ -296,5 +330,5 @@ class MIEN_PT_deliver(Step, bpy.types.Panel):
         return DONE if shots.stage_scene(context, "delivery") else OPEN
 
 
-CLASSES = (MIEN_PT_main, MIEN_PT_plate, MIEN_PT_track, MIEN_PT_face, MIEN_PT_emotion, MIEN_PT_bake, MIEN_PT_composite, MIEN_PT_deliver,
-           MIEN_PT_emotion_graph, MIEN_PT_emotion_dopesheet)
+CLASSES = (MIEN_MT_presets, MIEN_PT_main, MIEN_PT_plate, MIEN_PT_track, MIEN_PT_face, MIEN_PT_emotion, MIEN_PT_bake, MIEN_PT_composite,
+           MIEN_PT_deliver, MIEN_PT_emotion_graph, MIEN_PT_emotion_dopesheet)

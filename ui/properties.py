@@ -5,7 +5,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from ..mesh.emotion import DEFAULTS
-from ..operators import live, shots
+from ..operators import difference, live, shots
 
 
 def _unit(label: str, description: str, default: float = 0.0):
@@ -35,6 +35,9 @@ class MienObject(bpy.types.PropertyGroup):
 
     live: BoolProperty(name="Live Edit", description="The mesh in the viewport follows the emotion controls at once", default=True,
                        options={"HIDDEN"})
+    difference: BoolProperty(name="Difference", description="The mesh is coloured by how far the edit moves it", options={"HIDDEN"})
+    difference_range: FloatProperty(name="Red at mm", description="How far the edit moves a point that is coloured red, in millimetres", default=5.0,
+                                    min=0.1, soft_max=20.0, precision=1, update=difference.range_changed)
     shot_folder: StringProperty(name="Shot Folder", description="Where this face's track, solve and bake are kept", subtype="DIR_PATH",
                                 options={"PATH_SUPPORTS_BLEND_RELATIVE"})
     camera: PointerProperty(name="Camera", description="The solved camera of this face's shot", type=bpy.types.Object)

@@ -88,6 +88,11 @@ class Layout:
         self.drawn.append(idname)
         return type("Properties", (), {})()
 
+    def menu(self, name: str, **options) -> None:
+        import bpy
+        assert hasattr(bpy.types, name), name
+        self.drawn.append(name)
+
     def prop(self, data, name: str, **options) -> None:
         assert name in data.bl_rna.properties, name
         self.drawn.append(name)
