@@ -53,6 +53,8 @@ class TrainConfig:
     """lambda_r, identity, over dm^2"""
     hidden: int = 512
     """units of a hidden layer"""
+    copy: int = 1
+    """1: the generator starts as a copy, G(c, e) = c; 0: at random, as layers usually do"""
     seed: int = 0
     """seed of weights and batches"""
     log_every: int = 100

@@ -44,6 +44,32 @@ class Generator(nn.Module):
         self.trunk = trunk(config.coefficient_count + config.emotion_count, config.hidden, config.layers, config.slope)
         self.output = nn.Linear(config.hidden, config.coefficient_count)
 
+    @torch.no_grad()
+    def start_as_identity(self) -> bool:
+        """Set the weights so that G(c, e) = c for every e; False, and nothing done, where the layers are too narrow.
+
+        The paper leaves the start open. From random weights the generator first has to learn to copy 144 numbers, and may settle on
+        another face and back, which the cycle does not punish. The copy needs no skip connection: with two units for each coefficient,
+        LeakyReLU(x) - LeakyReLU(-x) = (1 + slope) x. The other units start at random and without a say in the output.
+        """
+        n, scale = self.config.coefficient_count, 1 / (1 + self.config.slope)
+        if self.config.hidden < 2 * n:
+            return False
+        eye = torch.eye(n)
+        first, *others = self.trunk[::2]
+        first.weight[: 2 * n] = 0
+        first.weight[:n, :n], first.weight[n : 2 * n, :n] = eye, -eye
+        join = torch.cat((eye, -eye), 1) * scale
+        for layer in others:
+            layer.weight[: 2 * n] = 0
+            layer.weight[:n, : 2 * n], layer.weight[n : 2 * n, : 2 * n] = join, -join
+        self.output.weight.zero_()
+        self.output.weight[:, : 2 * n] = join
+        self.output.bias.zero_()
+        for layer in (first, *others):
+            layer.bias[: 2 * n] = 0
+        return True
+
     def forward(self, c: Tensor, e: Tensor) -> Tensor:
         """c (N, n_c) = (alpha, beta), e (N, n_e) in 0..1 -> new coefficients (N, n_c)."""
         return self.output(self.trunk(torch.cat((c, e), 1)))

@@ -85,6 +85,8 @@ class Training:
         self.norms, self.config = norms, config
         self.weights = Weights(config.gp, config.reg, config.rec, config.mouth, config.r)
         self.generator = Generator(GeneratorConfig(A, n_c - A, n_e, config.hidden, model_hash=model_hash))
+        if config.copy:
+            self.generator.start_as_identity()
         self.discriminator = Discriminator(DiscriminatorConfig(n_c, n_e, config.hidden, model_hash=model_hash))
         options = {"lr": config.lr, "betas": (config.beta1, config.beta2), "fused": True}
         self._g, self._d = list(self.generator.parameters()), list(self.discriminator.parameters())

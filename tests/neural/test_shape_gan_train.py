@@ -19,6 +19,7 @@ from mien.neural.progress import Cancelled, Silent
 from mien.neural.shape_gan import losses
 from mien.neural.shape_gan.cast import cast_data
 from mien.neural.shape_gan.config import CastConfig, TrainConfig
+from mien.neural.shape_gan.generator import Generator, GeneratorConfig
 from mien.neural.shape_gan.run import deterministic, train
 from mien.neural.shape_gan.trainer import LOSSES, Sampler, Training
 
@@ -128,6 +129,15 @@ def test_an_update_moves_only_its_own_network(model, cast):
 
     assert moved(before, middle, "discriminator") and not moved(before, middle, "generator")
     assert moved(middle, after, "generator") and not moved(middle, after, "discriminator")
+
+
+def test_the_generator_starts_as_a_copy(model):
+    generator = Training(losses.Norms.of(model), 144, 7, TrainConfig()).generator
+    c = torch.randn(6, 144)
+    assert torch.allclose(generator(c, torch.rand(6, 7)), c, atol=1e-5)
+    assert not Generator(GeneratorConfig(hidden=100)).start_as_identity()
+    usual = Training(losses.Norms.of(model), 144, 7, TrainConfig(copy=0)).generator
+    assert (usual(c, torch.rand(6, 7)) - c).abs().max() > 1
 
 
 def test_it_learns(model, cast, tmp_path):
