@@ -13,6 +13,7 @@ from ..mesh.shot import Shot
 from . import live, shots
 from .emotion import GROUP, FaceOperator, group_curves
 
+CHOICES = [(name, name.capitalize(), f"Key {name.capitalize()}") for name in EMOTIONS]
 ATTRIBUTES = {"co": 2, "handle_left": 2, "handle_right": 2, "interpolation": 1, "easing": 1, "handle_left_type": 1, "handle_right_type": 1}
 """What a key is made of -> numbers each."""
 
@@ -80,8 +81,7 @@ class MIEN_OT_key_preset(FaceOperator, bpy.types.Operator):
     bl_label = "Key a Preset"
     bl_options = {"REGISTER", "UNDO"}
 
-    emotion: bpy.props.EnumProperty(name="Emotion", description="Which emotion to key", default="happy",
-                                    items=[(name, name.capitalize(), f"Key {name.capitalize()}") for name in EMOTIONS])
+    emotion: bpy.props.EnumProperty(name="Emotion", description="Which emotion to key", default="happy", items=CHOICES)
     strength: bpy.props.FloatProperty(name="Strength", description="Value at the apex", default=0.8, min=0.0, max=1.0, subtype="FACTOR")
     onset: bpy.props.IntProperty(name="Onset", description="Frames from the current value to the full strength", default=8, min=1, soft_max=100)
     apex: bpy.props.IntProperty(name="Apex", description="Frames for which the full strength stays", default=16, min=1, soft_max=500)
@@ -102,14 +102,11 @@ class MIEN_OT_key_pose(FaceOperator, bpy.types.Operator):
     bl_label = "Key Emotion"
     bl_options = {"REGISTER", "UNDO"}
 
-    emotion: bpy.props.StringProperty(name="Emotion", description="Which emotion to key", default="happy")
+    emotion: bpy.props.EnumProperty(name="Emotion", description="Which emotion to key", default="happy", items=CHOICES)
     value: bpy.props.FloatProperty(name="Value", description="0: as filmed, 1: strong", default=1.0, min=0.0, max=1.0, subtype="FACTOR")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         face = shots.active_face(context)
-        if self.emotion not in EMOTIONS:
-            self.report({"ERROR"}, f"There is no emotion '{self.emotion}'; use one of {', '.join(EMOTIONS)}.")
-            return {"CANCELLED"}
         setattr(face.mien, self.emotion, self.value)
         face.keyframe_insert(f"mien.{self.emotion}", frame=context.scene.frame_current, group=GROUP)
         group_curves(face)

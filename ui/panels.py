@@ -186,18 +186,11 @@ class MIEN_MT_presets(bpy.types.Menu):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, face = self.layout, shots.active_face(context)
-        for name in EMOTIONS:
-            layout.operator("mien.key_preset", text=f"{name.capitalize()}: Comes and Goes").emotion = name
-        for value, words in ((1.0, "Full"), (0.0, "Rest")):
-            layout.separator()
-            for name in EMOTIONS:
-                button = layout.operator("mien.key_pose", text=f"{name.capitalize()}: {words} Here")
-                button.emotion, button.value = name, value
-        others = [other for other in shots.faces(context.scene) if other != face]
-        if others:
-            layout.separator()
-        for other in others:
-            layout.operator("mien.copy_emotion", text=f"Copy from {other.name}", icon="PASTEDOWN").source = other.name
+        layout.operator_menu_enum("mien.key_preset", "emotion", text="Comes and Goes from This Frame")
+        layout.operator_menu_enum("mien.key_pose", "emotion", text="Full on This Frame").value = 1.0
+        layout.operator_menu_enum("mien.key_pose", "emotion", text="At Rest on This Frame").value = 0.0
+        for other in (other for other in shots.faces(context.scene) if other != face):
+            layout.operator("mien.copy_emotion", text=f"Copy All from {other.name}", icon="PASTEDOWN").source = other.name
 
 
 class EmotionPanel:
@@ -240,10 +233,9 @@ class EmotionPanel:
                         depress=shown == "edited").edited = True
         if shown == "stale":
             text(layout, context, "The mesh shows older controls.", STALE)
-        row = layout.row(align=True)
-        row.operator("mien.difference", icon="COLOR", depress=face.mien.difference)
+        layout.operator("mien.difference", icon="COLOR", depress=face.mien.difference)
         if face.mien.difference and shown == "live":
-            row.prop(face.mien, "difference_range", text="Red")
+            layout.prop(face.mien, "difference_range")
             red = face.mien.difference_range
             text(layout, context, f"Dark blue: 0 mm, green: {red / 2:.1f} mm, red: {red:.1f} mm or more.")
         problem = live.live_shot(face) if shown == "live" else ""

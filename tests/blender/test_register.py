@@ -88,6 +88,9 @@ class Layout:
         self.drawn.append(idname)
         return type("Properties", (), {})()
 
+    def operator_menu_enum(self, idname: str, property: str, **options):
+        return self.operator(idname)
+
     def menu(self, name: str, **options) -> None:
         import bpy
         assert hasattr(bpy.types, name), name
