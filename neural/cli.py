@@ -121,6 +121,8 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument("--curves", type=Path, metavar="CSV", help="a table with a column 'frame' and any of the emotions and controls")
     p.add_argument("--mouth", type=_unit, metavar="X", help="how strictly the lips keep to the words, 0 to 1 (0.5)")
     p.add_argument("--neutralise", type=_unit, metavar="X", help="how much of the acted emotion is taken away, 0 to 1 (0)")
+    p.add_argument("--editor", choices=("analytic", "gan"), help="level 1: recipes of facial actions, or the trained shape GAN (analytic)")
+    p.add_argument("--actor", metavar="FOLDER", help="with --editor gan: networks made by 'mien train' (those in the shot folder, or shipped)")
     p.add_argument("--glasses", choices=("auto", "on", "off"), help="keep the rims of glasses straight (auto)")
     p.add_argument("--shot", type=Path, metavar="SHOT", help="with a plate: keep the shot in this folder")
     add_track(p)
@@ -201,8 +203,8 @@ def _edit(args: argparse.Namespace, terminal: Console) -> None:
         params["curves"] = str(args.curves)
     if controls:
         params["controls"] = controls
-    if args.glasses is not None:
-        params["settings"] = {"glasses": args.glasses}
+    if settings := _given(args, "editor", "actor", "glasses"):
+        params["settings"] = settings
     check_place(args.output)
     with contextlib.ExitStack() as stack:
         folder = args.target

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
 
 from ..mesh.camera import place
-from ..mesh.editor import edit_shape, make_editor
+from ..mesh.editor import EDITORS, edit_shape, make_editor
 from ..mesh.emotion import EmotionCurves
 from ..mesh.errors import MienError
 from ..mesh.model import FaceModel, load_model
+from ..mesh.shape_gan import ACTOR_WEIGHTS
 from ..mesh.shot import Shot, Solve, Track
 from .glasses import GLASSES_CHOICES, GlassesHold, wears_glasses
 from .media import Frame
@@ -28,7 +30,9 @@ class EditSettings:
     """What the artist can choose for a bake besides the curves."""
 
     editor: str = "analytic"
-    """Level 1: "analytic" (FACS recipes)."""
+    """Level 1: "analytic" (FACS recipes) or "gan" (the shape GAN of Sun et al.)."""
+    actor: str = ""
+    """Actor folder whose networks are used, where it has them; the shot's own actor/ where empty."""
     glasses: str = "auto"
     """Hold the glasses' rims still: "on", "off", or "auto" (looked for when the shot is solved)."""
 
@@ -40,6 +44,8 @@ class EditSettings:
             if name not in known:
                 raise MienError(f"There is no setting '{name}'; use one of {', '.join(sorted(known))}.")
         settings = cls(**(data or {}))
+        if settings.editor not in EDITORS:
+            raise MienError(f"There is no shape editor '{settings.editor}'; use {' or '.join(EDITORS)}.")
         if settings.glasses not in GLASSES_CHOICES:
             raise MienError(f"The setting glasses is '{settings.glasses}'; use one of {', '.join(GLASSES_CHOICES)}.")
         return settings
@@ -56,7 +62,10 @@ class ShotEditor:
             raise MienError(f"{shot.folder} was solved with another version of the face model '{shot.model}'; solve the shot again.")
         if self.solve.beta.shape[1] != self.model.expression_count or len(self.solve.alpha) != self.model.identity_count:
             raise MienError(f"{shot.solve_path} does not fit the face model '{shot.model}'; solve the shot again.")
-        self.edit = edit_shape(self.model, self.solve, curves, make_editor(settings.editor, self.model))
+        actor = Path(settings.actor) if settings.actor else shot.folder / "actor"
+        if settings.editor == "gan" and settings.actor and not (actor / ACTOR_WEIGHTS).exists():
+            raise MienError(f"{actor} holds no {ACTOR_WEIGHTS}; train it with 'mien train shape', or choose another actor folder.")
+        self.edit = edit_shape(self.model, self.solve, curves, make_editor(settings.editor, self.model, actor))
         self.renderer = PlateRenderer(self.model, self.solve.camera, RenderSettings())
         self.hold = GlassesHold(self.model) if wears_glasses(settings.glasses, shot, report) else None
 

@@ -56,7 +56,7 @@ class Generator(nn.Module):
         if self.config.hidden < 2 * n:
             return False
         eye = torch.eye(n)
-        first, *others = self.trunk[::2]
+        first, *others = (self.trunk[2 * i] for i in range(self.config.layers))
         first.weight[: 2 * n] = 0
         first.weight[:n, :n], first.weight[n : 2 * n, :n] = eye, -eye
         join = torch.cat((eye, -eye), 1) * scale

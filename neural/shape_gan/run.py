@@ -23,7 +23,7 @@ from ...mesh.errors import MienError
 from ...mesh.files import atomic_path, write_json
 from ...mesh.model import FaceModel
 from ...mesh.shape_gan import ACTOR_WEIGHTS
-from ..progress import Reporter
+from ..progress import Cancelled, Reporter
 from .config import TrainConfig, fixed_part
 from .data import Coefficients
 from .losses import Norms
@@ -41,7 +41,7 @@ def train(model: FaceModel, data: Coefficients, held_back: Coefficients | None, 
           resume: bool = False) -> dict[str, Any]:
     """Train both networks; returns iterations, the last losses and, where actors were held back, what they measure.
 
-    A cancelled training leaves its last checkpoint; `resume` goes on from there and gives the same bytes as one that never stopped.
+    A cancelled training leaves a checkpoint, a killed one its last; `resume` goes on from there and gives the same bytes as one that never stopped.
     Raises MienError when the folder holds another training.
     """
     data.check()
@@ -71,7 +71,11 @@ def train(model: FaceModel, data: Coefficients, held_back: Coefficients | None, 
         if done % config.save_every == 0 and not last:
             _save(training, folder, checkpoint, done, facts, rows)
         if done % STEP == 0 or last:
-            report.step(stage, done, config.iterations)
+            try:
+                report.step(stage, done, config.iterations)
+            except Cancelled:
+                _save(training, folder, checkpoint, done, facts, rows)
+                raise
     _save(training, folder, checkpoint, done, facts, rows)
     result: dict[str, Any] = {"folder": str(folder), "iterations": done, "losses": dict(zip(LOSSES, rows[-1][1:])) if rows else {}}
     if held_back is not None and len(held_back):
@@ -91,7 +95,8 @@ def _save(training: Training, folder: Path, checkpoint: Path, done: int, facts: 
     with atomic_path(folder / PLOT) as temporary:
         temporary.write_text(loss_plot(LOSSES, rows), encoding="utf-8")
     with atomic_path(checkpoint) as temporary:
-        save_file(training.state(), temporary, metadata={"iteration": str(done), "facts": json.dumps(facts, sort_keys=True)})
+        # one entry, since several are written in no fixed order
+        save_file(training.state(), temporary, metadata={"mien": json.dumps({"iteration": done, "facts": facts}, sort_keys=True)})
 
 
 def _resume(training: Training, checkpoint: Path, facts: dict[str, Any]) -> int:
@@ -102,7 +107,8 @@ def _resume(training: Training, checkpoint: Path, facts: dict[str, Any]) -> int:
         with safe_open(checkpoint, "pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
-        before, done = json.loads(metadata["facts"]), int(metadata["iteration"])
+        record = json.loads(metadata["mien"])
+        before, done = record["facts"], int(record["iteration"])
         for name, value in {**facts, **facts["settings"]}.items():
             old = {**before, **before["settings"]}.get(name)
             if name != "settings" and old != value:

@@ -12,6 +12,7 @@ from mien.mesh.editor import make_editor
 from mien.mesh.errors import MienError
 from mien.mesh.model import load_model
 from mien.neural import cli
+from mien.neural.edit import EditSettings
 from mien.neural.jobs import JOBS
 from mien.neural.progress import Silent
 from mien.neural.shape_gan.command import configs
@@ -76,3 +77,20 @@ def test_the_job_checks_its_parameters(tmp_path):
         JOBS["train_shape"]({"cast": True}, Silent())
     with pytest.raises(MienError, match="'cast' of 'train_shape' must be true or false"):
         JOBS["train_shape"]({"output": str(tmp_path), "cast": 1}, Silent())
+
+
+def test_edit_settings_know_the_editor(tmp_path, capsys):
+    settings = EditSettings.from_dict({"editor": "gan", "actor": str(tmp_path)})
+    assert settings.editor == "gan" and settings.actor == str(tmp_path)
+    with pytest.raises(MienError, match="analytic or gan"):
+        EditSettings.from_dict({"editor": "magic"})
+    assert cli.main(["edit", "s.mien", "-o", "o.mp4", "--emotion", "happy=1", "--editor", "magic"]) == 2
+
+
+def test_edit_passes_the_editor_on(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(cli, "JOBS", {"edit": lambda params, report: asked.append(params) or {"output": "o"}})
+    (tmp_path / "s.mien").mkdir()
+    shot, output = str(tmp_path / "s.mien"), str(tmp_path / "o.mp4")
+    assert cli.main(["edit", shot, "-o", output, "--emotion", "happy=1", "--editor", "gan", "--actor", "Ann"]) == 0
+    assert asked[0]["settings"] == {"editor": "gan", "actor": "Ann"}
