@@ -11,6 +11,7 @@ from ...mesh.errors import MienError
 from ...mesh.model import FaceModel, load_model, model_names, model_path, models_folder
 from ..progress import Reporter
 from .bfm import read_bfm
+from .flame import read_flame
 from .ict import NEUTRAL, model_folder, read_ict
 
 
@@ -29,7 +30,7 @@ def read_model(source: Path, report: Reporter | None = None) -> FaceModel:
     return reader(source)
 
 
-READERS = {".npz": FaceModel.load, ".mat": read_bfm}
+READERS = {".npz": FaceModel.load, ".mat": read_bfm, ".pkl": read_flame}
 """File extension -> reader."""
 
 

@@ -50,7 +50,7 @@ class RawModel:
     triangles: np.ndarray
     """(F, 3)"""
     ibug: np.ndarray
-    """(68,) vertices of the iBUG-68 points."""
+    """(68,) vertices of the iBUG-68 points; -1 for one of the outline that is not known."""
     uv: np.ndarray | None = None
     """(U, 2); None: a cylindrical layout is made."""
     uv_triangles: np.ndarray | None = None
@@ -77,7 +77,8 @@ def build_model(raw: RawModel, default: FaceModel | None = None) -> FaceModel:
         pins = {}
         for name, ring in rings.items():
             pins |= _along(ring, shape, raw.ibug, name, default)
-        bent = register(default, shape, triangles[keep], shape[raw.ibug], pins)
+        known = np.where(raw.ibug[:, None] < 0, np.nan, shape[raw.ibug])
+        bent = register(default, shape, triangles[keep], known, pins)
     keep &= _near(default, bent, shape)[triangles].all(1)
     keep = simple_boundary(triangles, keep)
 

@@ -45,7 +45,7 @@ def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarra
 def register(default: FaceModel, vertices: np.ndarray, triangles: np.ndarray, ibug: np.ndarray, pins: dict[int, np.ndarray]) -> np.ndarray:
     """The default model's vertices (V, 3) bent onto a mesh in roughly the head frame.
 
-    ibug: positions (68, 3) on the mesh. pins: landmark -> position (3,) where it must lie, such as on a lid margin.
+    ibug: positions (68, 3) on the mesh, those of the outline may be NaN. pins: landmark -> position (3,) where it must lie, such as on a lid margin.
     """
     mean = default.mean.astype(np.float64)
     source = default.vertices_of_landmarks(list(IBUG_TO_MEDIAPIPE))
@@ -54,7 +54,7 @@ def register(default: FaceModel, vertices: np.ndarray, triangles: np.ndarray, ib
     points = scale * mean @ R.T + t
     known = {int(source[i]): ibug[i] for i in SURE} | {int(default.vertices_of_landmarks([i])[0]): p for i, p in pins.items()}
     at, goal = np.array(list(known)), np.array(list(known.values()))
-    rest = [i for i in range(68) if int(source[i]) not in known]
+    rest = [i for i in range(68) if int(source[i]) not in known and np.isfinite(ibug[i]).all()]
     where, goals = np.concatenate([at, source[rest]]), np.concatenate([goal, ibug[rest]])
     smoothing = np.concatenate([np.full(len(at), 1e-6), VAGUE[rest]])
     points = points + RBFInterpolator(points[where], goals - points[where], kernel="thin_plate_spline", smoothing=smoothing)(points)

@@ -34,6 +34,38 @@ def bases(model: FaceModel, count: int, identities: int, expressions: int) -> tu
     return padded(model.identity[:identities]), padded(model.expression[:expressions])
 
 
+def flame_arrays() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The keys of generic_model.pkl, dense, and of flame_static_embedding.pkl; dictionaries of one's own."""
+    model, embedding = _flame_arrays()
+    return dict(model), dict(embedding)
+
+
+@functools.lru_cache(maxsize=1)
+def _flame_arrays() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    model, points, triangles = closed_face()
+    V = len(points)
+    identity, expression = bases(model, V, 300, 20)
+    axes = np.array([1.0, -1.0, -1.0])
+    shapes = np.zeros((V, 3, 300 + len(expression)))
+    shapes[:, :, : len(identity)] = np.moveaxis(identity * axes, 0, 2)
+    shapes[:, :, 300:] = np.moveaxis(expression * axes, 0, 2)
+    weights = np.zeros((V, 5))
+    weights[: model.vertex_count, 2] = model.regions["jaw"]
+    weights[:, 1] = 1 - weights[:, 2]
+    regressor = np.zeros((5, V))
+    regressor[2, model.vertices_of_landmarks([93, 323])] = 0.5
+    rng = np.random.default_rng(3)
+    facets, corners = [], []
+    for vertex in model.vertices_of_landmarks(list(IBUG_TO_MEDIAPIPE))[17:]:
+        facet, corner = (int(x[0]) for x in np.nonzero(triangles == vertex))
+        facets.append(facet)
+        corners.append(np.where(np.arange(3) == corner, 0.8, 0.1))
+    return ({"v_template": points * axes, "f": triangles.astype(np.uint32), "shapedirs": shapes, "posedirs": rng.normal(0, 1e-4, (V, 3, 36)),
+             "J": regressor @ points, "J_regressor": regressor, "weights": weights,
+             "kintree_table": np.array([[2**32 - 1, 0, 1, 1, 1], [0, 1, 2, 3, 4]]), "bs_style": "lbs", "bs_type": "lrotmin"},
+            {"lmk_face_idx": np.array(facets), "lmk_b_coords": np.array(corners)})
+
+
 def bfm_arrays() -> dict[str, np.ndarray]:
     """The keys of BFM_model_front.mat, the bases short."""
     model, points, triangles = closed_face()
