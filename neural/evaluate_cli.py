@@ -55,7 +55,7 @@ def add_evaluate(add: AddCommand) -> None:
 
     p = add(SWEEP, "Render a few frames of a solved shot at intensities from 0 to 1 and measure how linear the edit is (LIE).")
     p.add_argument("shot", type=Path, metavar="SHOT", help="a solved shot folder")
-    p.add_argument("--emotion", required=True, metavar="NAME", help="angry, contempt, disgusted, fear, happy, sad or surprised")
+    p.add_argument("--emotion", required=True, metavar="NAME", help="angry, contempt, disgusted, fear, happy, sad, surprised, or all of them: all")
     _results(p)
     p.add_argument("--steps", type=_within(2, 1000), default=20, metavar="N", help="steps of intensity (20; the paper takes 100)")
     p.add_argument("--samples", type=_within(1, 100), default=5, metavar="N", help="frames of the shot, evenly chosen (5)")
@@ -101,8 +101,13 @@ def run_evaluate(args: argparse.Namespace, terminal: Console) -> None:
 def run_sweep(args: argparse.Namespace, terminal: Console) -> None:
     """`mien evaluate sweep SHOT`."""
     _check(args)
+    from ..mesh.emotion import EMOTIONS
     from . import sweep
-    result = sweep.sweep(args.shot, args.emotion, steps=args.steps, samples=args.samples, lpips=args.lpips_network, report=terminal)
-    sweep.write_results(result, html=args.html, json=args.json)
-    _tell(result.measures(), terminal)
+    results = [sweep.sweep(args.shot, emotion, steps=args.steps, samples=args.samples, lpips=args.lpips_network, report=terminal)
+               for emotion in (EMOTIONS if args.emotion == "all" else (args.emotion,))]
+    sweep.write_results(results, html=args.html, json=args.json)
+    for result in results:
+        if len(results) > 1:
+            terminal.say(f"-- {result.emotion}")
+        _tell(result.measures(), terminal)
     _written(args, terminal)

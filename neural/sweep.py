@@ -6,6 +6,7 @@ A few frames of the shot are rendered at each step. Of neighbouring steps the di
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,7 @@ def sweep(folder: Path, emotion: str, *, steps: int = 20, samples: int = 5, mout
     quiet = Silent()  # what the editor warns of is said once
     shown = set(evenly(steps + 1, SHOWN))
     controls = {} if mouth is None else {"mouth": mouth}
-    report.step("sweep", 0, (steps + 1) * S)
+    report.step(f"sweep {emotion}", 0, (steps + 1) * S)
     with MediaPipeTracker() as tracker:
         for k, intensity in enumerate(intensities):
             curves = EmotionCurves.constant(shot.plate.frame_count, **{emotion: float(intensity)}, **controls)
@@ -153,7 +154,7 @@ def sweep(folder: Path, emotion: str, *, steps: int = 20, samples: int = 5, mout
                     features[k, s] = face.features(face.eye_frame(min(found, key=sample.away)))
                 if s == 0 and k in shown:
                     strip.append(_labelled(crop, f"{emotion} {intensity:.2f}"))
-                report.step("sweep", k * S + s + 1, (steps + 1) * S)
+                report.step(f"sweep {emotion}", k * S + s + 1, (steps + 1) * S)
     return SweepResult(shot, emotion, intensities, chosen, distances, features, sharpness, np.concatenate(strip, 1))
 
 
@@ -189,15 +190,34 @@ def as_json(result: SweepResult) -> dict[str, Any]:
                   "features": dict(zip(face.FEATURES, result.feature_change().T)), "sharpness": result.sharpness.mean(1)})
 
 
-def sweep_page(result: SweepResult) -> Page:
-    """The report of one sweep."""
-    shot = result.shot
-    numbers = ", ".join(str(shot.frame_number(i)) for i in result.frames)
-    page = Page(f"{result.emotion} from 0 to 1, {shot.folder.name}",
-                f"{len(result.intensities) - 1} even steps of intensity on {len(result.frames)} frames ({numbers}) of {shot.plate_path}.")
-    page.picture(result.strip, f"the face at rising intensities of {result.emotion}")
-    page.measures(result.measures())
-    page.heading("Curves")
+def sweep_page(results: Sequence[SweepResult]) -> Page:
+    """The report of one sweep, or of several emotions of one shot."""
+    first = results[0]
+    numbers = ", ".join(str(first.shot.frame_number(i)) for i in first.frames)
+    names = first.emotion if len(results) == 1 else f"{len(results)} emotions"
+    page = Page(f"{names} from 0 to 1, {first.shot.folder.name}",
+                f"{len(first.intensities) - 1} even steps of intensity on {len(first.frames)} frames ({numbers}) of {first.shot.plate_path}.")
+    if len(results) == 1:
+        page.picture(first.strip, f"the face at rising intensities of {first.emotion}")
+        page.measures(first.measures())
+        page.heading("Curves")
+        _charts(page, first)
+        return page
+    page.heading("All of them")
+    page.table(["Metric", *(r.emotion for r in results)],
+               [[m.name, *(f"{v:.3g}" if (v := r.measures()[i].value) is not None else "not measured" for r in results)]
+                for i, m in enumerate(first.measures())])
+    for m in first.measures():
+        if m.needs:
+            page.text(f"{m.name}: {m.text}.")
+    for result in results:
+        page.heading(result.emotion)
+        page.picture(result.strip, f"the face at rising intensities of {result.emotion}")
+        _charts(page, result)
+    return page
+
+
+def _charts(page: Page, result: SweepResult) -> None:
     middle = (result.intensities[1:] + result.intensities[:-1]) / 2
     lines = {}
     for kind, d in result.distances.items():
@@ -210,12 +230,12 @@ def sweep_page(result: SweepResult) -> Page:
     page.chart(line_chart("Signs of expression", {n.replace("_", " "): (result.intensities, change[:, i]) for i, n in enumerate(face.FEATURES)},
                           "intensity", "eye distances"))
     page.chart(line_chart("Sharpness (CPBD)", {"CPBD": (result.intensities, result.sharpness.mean(1))}, "intensity", "CPBD", from_zero=True))
-    return page
 
 
-def write_results(result: SweepResult, *, html: Path | None, json: Path | None) -> None:
+def write_results(results: Sequence[SweepResult], *, html: Path | None, json: Path | None) -> None:
     """Write the report and the numbers, those of the two that are asked for. Raises MienError when a folder cannot be written."""
     if json is not None:
-        write_json(json, as_json(result))
+        parts = [as_json(r) for r in results]
+        write_json(json, parts[0] if len(parts) == 1 else {"schema": SCHEMA, "kind": "sweeps", "sweeps": parts})
     if html is not None:
-        sweep_page(result).write(html, command_line())
+        sweep_page(results).write(html, command_line())

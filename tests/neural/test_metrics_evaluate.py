@@ -142,9 +142,17 @@ class TestSweep:
 
     def test_the_report(self, happy, tmp_path):
         from mien.neural.sweep import write_results
-        write_results(happy, html=tmp_path / "s.html", json=tmp_path / "s.json")
+        write_results([happy], html=tmp_path / "s.html", json=tmp_path / "s.json")
         check_page((tmp_path / "s.html").read_text(encoding="utf-8"))
         assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["emotion"] == "happy"
+
+    def test_several_emotions_in_one_report(self, happy, tmp_path):
+        from mien.neural.sweep import write_results
+        write_results([happy, happy], html=tmp_path / "s.html", json=tmp_path / "s.json")
+        html = (tmp_path / "s.html").read_text(encoding="utf-8")
+        check_page(html)
+        assert html.count("<img") == 2 and "needs LPIPS" in html
+        assert len(json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["sweeps"]) == 2
 
     def test_unknown_emotion(self, solved_portrait):
         with pytest.raises(MienError, match="bored"):
