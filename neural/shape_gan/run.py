@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from ...mesh.errors import MienError
 from ...mesh.files import atomic_path, write_json
@@ -96,7 +96,7 @@ def _save(training: Training, folder: Path, checkpoint: Path, done: int, facts: 
         temporary.write_text(loss_plot(LOSSES, rows), encoding="utf-8")
     with atomic_path(checkpoint) as temporary:
         # one entry, since several are written in no fixed order
-        save_file(training.state(), temporary, metadata={"mien": json.dumps({"iteration": done, "facts": facts}, sort_keys=True)})
+        temporary.write_bytes(save(training.state(), metadata={"mien": json.dumps({"iteration": done, "facts": facts}, sort_keys=True)}))
 
 
 def _resume(training: Training, checkpoint: Path, facts: dict[str, Any]) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from ...mesh.errors import MienError
@@ -30,7 +30,7 @@ def save_network(network: nn.Module, path: Path) -> None:
     """Weights as safetensors at `path`, the constructor's arguments as JSON beside it."""
     write_json(path.with_suffix(".json"), {"network": type(network).__name__, **asdict(network.config)})
     with atomic_path(path) as temporary:
-        save_file({k: v.detach().contiguous() for k, v in network.state_dict().items()}, temporary)
+        temporary.write_bytes(save({k: v.detach().contiguous() for k, v in network.state_dict().items()}))  # save_file lets only its owner read
 
 
 def load_network(kind: type[N], config_type: type[Any], path: Path) -> N:
