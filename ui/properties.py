@@ -5,7 +5,8 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from ..mesh.emotion import DEFAULTS
-from ..operators import difference, live, shots
+from ..operators import difference as difference_map
+from ..operators import live, shots
 
 
 def _unit(label: str, description: str, default: float = 0.0):
@@ -37,7 +38,7 @@ class MienObject(bpy.types.PropertyGroup):
                        options={"HIDDEN"})
     difference: BoolProperty(name="Difference", description="The mesh is coloured by how far the edit moves it", options={"HIDDEN"})
     difference_range: FloatProperty(name="Red at mm", description="How far the edit moves a point that is coloured red, in millimetres", default=5.0,
-                                    min=0.1, soft_max=20.0, precision=1, options=set(), update=difference.range_changed)
+                                    min=0.1, soft_max=20.0, precision=1, options=set(), update=difference_map.range_changed)
     shot_folder: StringProperty(name="Shot Folder", description="Where this face's track, solve and bake are kept", subtype="DIR_PATH",
                                 options={"PATH_SUPPORTS_BLEND_RELATIVE"})
     camera: PointerProperty(name="Camera", description="The solved camera of this face's shot", type=bpy.types.Object)
