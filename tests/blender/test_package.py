@@ -116,6 +116,6 @@ def test_install_and_use(package: Path, make_shot, tmp_path: Path) -> None:
     assert {"MIEN_OT_track", "MIEN_PT_main", "Scene", "Object", "import_face", "bl_ext.user_default.mien"} <= set(out["on"])
     assert out["heavy"] == []
     assert out["face"][0] == "talk Face"
-    assert out["face"][2] == 65
+    assert out["face"][2] == 66  # the basis, 64 expressions, and the key of the live edit
     assert "text.mp4" in out["track"]
     assert out["user"] == ["logs"]
