@@ -14,6 +14,7 @@ from pathlib import Path
 
 import bpy
 import numpy as np
+from mathutils import Vector
 
 from .. import compat
 from ..mesh.camera import TO_BLENDER
@@ -346,6 +347,23 @@ class MIEN_OT_use_face(bpy.types.Operator):
         return {"FINISHED"}
 
 
+def clear_view(context: bpy.types.Context, camera: bpy.types.Object) -> list[str]:
+    """Hide in the viewport what encloses the shot's camera, such as the cube of a new file: one would see nothing but its inside.
+
+    Returns a sentence for each object hidden.
+    """
+    hidden = []
+    for thing in context.view_layer.objects:
+        if thing.type != "MESH" or thing.hide_get() or shots.is_face(thing):
+            continue
+        corners = np.array([thing.matrix_world @ Vector(corner) for corner in thing.bound_box])
+        place = np.array(camera.matrix_world.translation)
+        if (corners.min(0) < place).all() and (place < corners.max(0)).all():
+            thing.hide_set(True)
+            hidden.append(f"'{thing.name}' is hidden in the viewport, it stands around the shot's camera; Alt H shows it again.")
+    return hidden
+
+
 class MIEN_OT_import_face(bpy.types.Operator):
     """Bring the solved face, its performance, the camera and the plate into this scene; again: replace them and keep the emotion keys"""
 
@@ -369,6 +387,7 @@ class MIEN_OT_import_face(bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         select_face(context, result.face)
+        result.warnings.extend(clear_view(context, result.camera))
         look_through_camera(context)
         for warning in result.warnings:
             self.report({"WARNING"}, warning)

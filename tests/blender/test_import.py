@@ -263,3 +263,17 @@ def test_the_operator_selects_the_face(blender, make_shot) -> None:
     active = blender.context.view_layer.objects.active
     assert active.name == "talk Face"
     assert active.select_get()
+
+
+def test_what_stands_around_the_camera_is_hidden(blender, make_shot) -> None:
+    """The cube of a new file encloses the shot's camera, which stands at the origin; a thing beside it stays in view."""
+    shot = make_shot(frames=3)
+    blender.ops.mesh.primitive_cube_add(size=2)
+    around = blender.context.object
+    blender.ops.mesh.primitive_cube_add(size=0.5, location=(3, 0, 0))
+    beside = blender.context.object
+    blender.context.scene.mien.shot_folder = str(shot.folder)
+    assert blender.ops.mien.import_face() == {"FINISHED"}
+    assert around.hide_get() and not beside.hide_get()
+    around.hide_set(False)
+    assert blender.ops.mien.import_face() == {"FINISHED"} and around.hide_get()
