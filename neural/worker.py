@@ -41,13 +41,19 @@ SMOOTHING = 5.0
 
 
 class Rate:
-    """Smoothed time per unit of one stage: the ratio of exponentially faded sums of time and of units."""
+    """Smoothed time per unit of one stage: the ratio of exponentially faded sums of time and of units.
+
+    The first unit's time serves only until the second is done: it holds what is compiled or loaded once.
+    """
 
     def __init__(self, now: float, done: int):
+        self._start: int | None = done
         self._last, self._done, self._time, self._units = now, done, 0.0, 0.0
 
     def update(self, now: float, done: int) -> None:
         """`done` units are finished at the time `now`, in seconds of any clock."""
+        if self._start is not None and self._start < self._done < done:
+            self._start, self._time, self._units = None, 0.0, 0.0
         passed = max(now - self._last, 0.0)
         fade = math.exp(-passed / SMOOTHING)
         self._time, self._units = self._time * fade + passed, self._units * fade + max(done - self._done, 0)

@@ -54,6 +54,17 @@ def test_rate_forgets_a_slow_start():
     assert rate.seconds_left(401) == pytest.approx(10.0, rel=0.1)
 
 
+def test_the_first_unit_is_not_taken_for_the_rest():
+    rate = Rate(0.0, 0)
+    rate.update(8.0, 1)  # a compiler at work
+    assert rate.seconds_left(101) == pytest.approx(800)
+    rate.update(8.1, 2)
+    assert rate.seconds_left(101) == pytest.approx(9.9)
+    rate.update(8.3, 3)
+    rate.update(8.4, 4)
+    assert rate.seconds_left(101) == pytest.approx(97 * 0.4 / 3, rel=0.02), "every unit but the first counts"
+
+
 def test_first_and_last_of_a_stage_are_always_sent_and_the_rest_ten_times_a_second(clock, sent):
     report = PipeReporter(sent.append, threading.Event(), clock)
     for stage in ("track", "solve"):
