@@ -36,11 +36,11 @@ class Manifest:
         write_json(self.path, {"schema": 1, "plate": self.plate, "frames": self.frames})
 
 
-def stale_frames(shot: Shot, editor: ShotEditor, manifest: Manifest) -> list[int]:
-    """Indices whose face layer is missing or out of date."""
-    return [i for i in range(shot.plate.frame_count)
-            if manifest.frames.get(str(shot.frame_number(i))) != editor.content_hash(i)
-            or not shot.face_path(i).exists() or not shot.matte_path(i).exists()]
+def stale_frames(shot: Shot, editor: ShotEditor, manifest: Manifest) -> dict[int, str]:
+    """Frames whose face layer is missing or out of date: index -> the content hash that it is to have."""
+    hashes = {i: editor.content_hash(i) for i in range(shot.plate.frame_count)}
+    return {i: wanted for i, wanted in hashes.items()
+            if manifest.frames.get(str(shot.frame_number(i))) != wanted or not shot.face_path(i).exists() or not shot.matte_path(i).exists()}
 
 
 def bake(folder: Path, *, settings: dict | None = None, report: Reporter) -> dict:
@@ -52,13 +52,12 @@ def bake(folder: Path, *, settings: dict | None = None, report: Reporter) -> dic
     shot = Shot.load(folder)
     editor = ShotEditor(shot, EmotionCurves.load(shot.emotion_path), EditSettings.from_dict(settings), report)
     manifest = Manifest(shot)
-    todo = stale_frames(shot, editor, manifest)
+    changed = stale_frames(shot, editor, manifest)
     movie = shot.plate.kind == "movie"
     if manifest.plate != shot.plate.fingerprint:
         shutil.rmtree(shot.plate_folder, ignore_errors=True)
         manifest.plate = shot.plate.fingerprint
-    decode = set(todo) | {i for i in range(shot.plate.frame_count) if movie and not shot.plate_frame_path(i).exists()}
-    changed = frozenset(todo)
+    decode = set(changed) | {i for i in range(shot.plate.frame_count) if movie and not shot.plate_frame_path(i).exists()}
     # What is about to be written over is struck off first: a bake that dies half-way must never pass an old hash off on a new file.
     for i in changed:
         manifest.frames.pop(str(shot.frame_number(i)), None)
@@ -81,12 +80,12 @@ def bake(folder: Path, *, settings: dict | None = None, report: Reporter) -> dic
     frames = wanted_frames(PlateReader(shot.plate_path, shot.plate), sorted(decode))
     for done, i in enumerate(ordered_map(make, frames), 1):
         if i in changed:
-            manifest.frames[str(shot.frame_number(i))] = editor.content_hash(i)
+            manifest.frames[str(shot.frame_number(i))] = changed[i]
         manifest.save()
         report.step("bake", done, len(decode))
     manifest.save()
     rest = int(sum(not a for a in editor.edit.active))
-    return {"baked": len(todo), "total": shot.plate.frame_count, "rest": rest, "jitter": round(editor.jitter(), 4)}
+    return {"baked": len(changed), "total": shot.plate.frame_count, "rest": rest, "jitter": round(editor.jitter(), 4)}
 
 
 def wanted_frames(reader: PlateReader, indices: list[int]):

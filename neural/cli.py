@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..mesh.errors import MienError
+from ..mesh.frames import ranges_text
 from .console import Console, console
 from .evaluate_cli import SWEEP, add_evaluate, run_evaluate, run_sweep
 from .failures import told
@@ -150,13 +151,9 @@ def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
-def _ranges(ranges: Sequence[Sequence[int]]) -> str:
-    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in ranges) or "none"
-
-
 def _tell_shot(summary: dict[str, Any], terminal: Console) -> None:
     terminal.say(f"cuts          {', '.join(map(str, summary['cuts'])) or 'none'}")
-    terminal.say(f"lost frames   {_ranges(summary['lost'])}")
+    terminal.say(f"lost frames   {ranges_text(summary['lost']) or 'none'}")
 
 
 def _tell_track(summary: dict[str, Any], terminal: Console) -> None:

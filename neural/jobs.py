@@ -15,12 +15,13 @@ the types of `stages`, which does the work and is imported, with everything heav
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..mesh.errors import MienError
+from ..mesh.frames import frame_ranges
 from .progress import Reporter
 
 if TYPE_CHECKING:
@@ -170,17 +171,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not -float("inf") < value < float("inf"):
         return None
     return value
-
-
-def frame_ranges(numbers: Iterable[int]) -> list[list[int]]:
-    """Sorted frame numbers as [first, last] ranges: 3 4 5 9 -> [3, 5], [9, 9]."""
-    ranges: list[list[int]] = []
-    for number in map(int, numbers):
-        if ranges and ranges[-1][1] == number - 1:
-            ranges[-1][1] = number
-        else:
-            ranges.append([number, number])
-    return ranges
 
 
 def _facts(shot: Shot) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import bpy
 
 from .. import compat
 from ..mesh.errors import MienError
+from ..mesh.frames import frame_ranges, ranges_text
 from ..mesh.shot import Plate, Shot
 from . import composite_nodes as groups
 from . import shots
@@ -79,7 +80,7 @@ def missing_report(shot: Shot) -> str:
 
 
 def _ranges(numbers: list[int]) -> str:
-    return textwrap.shorten(shots.frame_ranges(numbers), 80, placeholder=" and more")
+    return textwrap.shorten(ranges_text(frame_ranges(numbers)), 80, placeholder=" and more")
 
 
 def is_coded(plate: Plate) -> bool:

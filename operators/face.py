@@ -19,6 +19,7 @@ from mathutils import Vector
 from .. import compat
 from ..mesh.camera import TO_BLENDER
 from ..mesh.errors import MienError
+from ..mesh.frames import frame_ranges, ranges_text
 from ..mesh.model import FaceModel, load_model
 from ..mesh.shot import Shot, Solve, takes
 from . import shots
@@ -63,7 +64,7 @@ def import_shot(scene: bpy.types.Scene, shot: Shot) -> ImportResult:
     settings = face.mien
     settings.shot_folder = scene.mien.shot_folder = shots.stored_path(shot.folder.absolute())
     settings.camera, settings.solve_hash, settings.shown_hash = result.camera, shots.solve_hash(solve), ""
-    settings.lost = shots.frame_ranges([shot.frame_number(int(i)) for i in np.flatnonzero(~solve.solved)])
+    settings.lost = ranges_text(frame_ranges([shot.frame_number(int(i)) for i in np.flatnonzero(~solve.solved)]))
     scene.mien.plate, scene.mien.face = shots.stored_path(shot.plate_path), face
     first, last = scene.frame_start, scene.frame_end
     scene.frame_set(min(max(scene.frame_current, first), last))

@@ -16,6 +16,7 @@ from .. import compat
 from ..mesh.emotion import CONTROLS
 from ..mesh.errors import MienError
 from ..mesh.files import read_json
+from ..mesh.frames import frame_ranges, ranges_text
 from ..mesh.shot import Shot, Solve, Track
 
 LOOK_AGAIN = 0.5
@@ -158,7 +159,7 @@ def _read_solve(info: ShotInfo, shot: Shot) -> None:
     info.reprojection = float(np.median(solve.reprojection[solved])) if info.solved else 0.0
     info.focal_mm = solve.camera.focal * 36.0 / max(shot.plate.width, shot.plate.height)
     info.cuts = [shot.frame_number(int(c)) for c in solve.cuts]
-    info.lost = frame_ranges([shot.frame_number(int(i)) for i in np.flatnonzero(~solved)])
+    info.lost = ranges_text(frame_ranges([shot.frame_number(int(i)) for i in np.flatnonzero(~solved)]))
     info.solve_hash = solve_hash(solve)
 
 
@@ -168,17 +169,6 @@ def solve_hash(solve: Solve) -> str:
     for array in (solve.alpha, solve.beta, solve.rotation, solve.translation):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
-
-
-def frame_ranges(numbers: list[int]) -> str:
-    """[3, 4, 5, 9] -> "3-5, 9"."""
-    runs: list[list[int]] = []
-    for n in sorted(numbers):
-        if runs and runs[-1][1] == n - 1:
-            runs[-1][1] = n
-        else:
-            runs.append([n, n])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
 def controls_hash(face: bpy.types.Object) -> str:

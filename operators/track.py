@@ -8,6 +8,7 @@ from typing import Any
 import bpy
 
 from ..mesh.errors import MienError
+from ..mesh.frames import ranges_text
 from . import shots
 from .engine import JobOperator, poll_engine
 from .plate import as_plate, poll_saved
@@ -29,12 +30,17 @@ def solve_params(scene: bpy.types.Scene) -> dict[str, Any]:
     folder = shots.absolute(settings.shot_folder)
     if not settings.shot_folder or not (folder / "track.npz").exists():
         raise MienError("There is no track to solve; press Track and Solve.")
-    return {"folder": str(folder), **({"focal_mm": settings.focal_mm} if settings.focal_mm > 0 else {})}
+    return {"folder": str(folder), **focal_param(settings)}
+
+
+def focal_param(settings: bpy.types.PropertyGroup) -> dict[str, float]:
+    """The focal length for the job 'solve' where the artist gave one; 0 lets it be found."""
+    return {"focal_mm": settings.focal_mm} if settings.focal_mm > 0 else {}
 
 
 def solve_sentence(result: dict[str, Any]) -> str:
     """What the job 'solve' found, for the report."""
-    lost = shots.frame_ranges([n for a, b in result["lost"] for n in range(a, b + 1)])
+    lost = ranges_text(result["lost"])
     text = f"Solved {result['solved']} of {result['frames']} frames, median error {result['reprojection']:.2%} of the eye distance"
     return text + (f"; no face on frames {lost}, which stay as filmed" if lost else "") + "; press Import Face next."
 
@@ -56,8 +62,7 @@ class MIEN_OT_track(JobOperator, bpy.types.Operator):
 
     def steps(self, context: bpy.types.Context) -> list[tuple[str, dict[str, Any]]]:
         track = track_params(context.scene)
-        focal = context.scene.mien.focal_mm
-        return [("track", track), ("solve", {"folder": track["folder"], **({"focal_mm": focal} if focal > 0 else {})})]
+        return [("track", track), ("solve", {"folder": track["folder"], **focal_param(context.scene.mien)})]
 
     def finished(self, context: bpy.types.Context, results: list[dict[str, Any]]) -> str:
         return solve_sentence(results[-1])

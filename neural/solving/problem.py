@@ -12,6 +12,7 @@ left, R <- exp(w) R. Residuals are in units of their standard deviation, so the 
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,9 +97,12 @@ class Problem:
 
     def residuals(self, state: State) -> tuple[np.ndarray, np.ndarray]:
         """(n, L, 2) landmark and (n, L) depth errors in eye distances, unweighted."""
-        P = self.points(state) @ np.swapaxes(state.rotation, 1, 2) + state.translation[:, None]
-        uv = P[..., :2] / P[..., 2:] * state.focal + (self.camera.cx, self.camera.cy)
-        to_pixels = state.focal / P[..., 2].mean(1)
+        return self._errors(self.points(state) @ np.swapaxes(state.rotation, 1, 2) + state.translation[:, None], state.focal)
+
+    def _errors(self, P: np.ndarray, focal: float) -> tuple[np.ndarray, np.ndarray]:
+        """`residuals` of points (n, L, 3) in camera axes."""
+        uv = P[..., :2] / P[..., 2:] * focal + (self.camera.cx, self.camera.cy)
+        to_pixels = focal / P[..., 2].mean(1)
         depth = (P[..., 2] - P[..., 2].mean(1, keepdims=True)) * to_pixels[:, None]
         want = self.y[..., 2] - self.y[..., 2].mean(1, keepdims=True)
         return (uv - self.y[..., :2]) / self.iod[:, None, None], (depth - want) / self.iod[:, None]
@@ -115,8 +119,7 @@ class Problem:
         """Of the data terms of some frames: H (n, P, P) and g (n, P), P = B + 6 (+ A + 1 when shared), per-frame unknowns first."""
         s, n = self.settings, len(state.beta[frames])
         part = State(state.alpha, state.focal, state.beta[frames], state.rotation[frames], state.translation[frames])
-        sub = Problem.__new__(Problem)
-        sub.__dict__.update(self.__dict__)
+        sub = copy.copy(self)
         sub.y, sub.iod = self.y[frames], self.iod[frames]
         S = sub.points(part)
         RS = S @ np.swapaxes(part.rotation, 1, 2)
@@ -143,7 +146,7 @@ class Problem:
             by_focal = np.stack([k * X * (1 - away / Z), k * Y * (1 - away / Z), np.zeros_like(k)], -1)[..., None]
             columns += [_directions(DR, self._identity32), by_focal.astype(np.float32)]
         J = np.concatenate(columns, -1)
-        r2, rz = sub.residuals(part)
+        r2, rz = sub._errors(P, part.focal)
         r = np.concatenate([r2, rz[..., None]], -1)
         robust = (s.robust**2 / (s.robust**2 + (r2**2).sum(-1))) ** 2 / s.landmark_sigma**2
         w = np.stack([robust, robust, np.full_like(robust, 1 / s.depth_sigma**2)], -1)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ...mesh.errors import MienError
+from ...mesh.frames import frame_ranges, ranges_text
 from ...mesh.shot import Plate, Track
 from ..media import Frame, display8
 from ..progress import Reporter
@@ -114,19 +115,15 @@ def _tell(track: Track, plate: Plate, report: Reporter) -> None:
         raise MienError(f"No face was found on any of the {len(found)} frames of {plate.path}; choose a plate with a face of at least about "
                         "60 pixels.")
     if not found.all():
-        report.warn(f"The face is lost on {int((~found).sum())} of {len(found)} frames ({ranges(np.flatnonzero(~found) + plate.first_frame)}); "
+        report.warn(f"The face is lost on {int((~found).sum())} of {len(found)} frames ({_frames(np.flatnonzero(~found) + plate.first_frame)}); "
                     "they stay as the plate.")
     if len(track.cuts):
-        report.warn(f"The plate has {len(track.cuts)} cut(s), at frame {ranges(track.cuts + plate.first_frame)}; each take is solved on its own.")
+        report.warn(f"The plate has {len(track.cuts)} cut(s), at frame {_frames(track.cuts + plate.first_frame)}; each take is solved on its own.")
     if (track.faces > 1).any():
         first = int(np.argmax(track.faces > 1)) + plate.first_frame
         report.warn(f"Up to {int(track.faces.max())} faces are on the plate (from frame {first}); the chosen one is followed, the others stay "
                     "as they are.")
 
 
-def ranges(numbers: np.ndarray) -> str:
-    """Sorted integers -> "3, 7-9, 20"; long lists are cut after eight items."""
-    numbers = np.asarray(numbers, int)
-    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
-    text = [str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs if len(r)]
-    return ", ".join(text[:8]) + (f" and {len(text) - 8} more" if len(text) > 8 else "")
+def _frames(numbers: np.ndarray) -> str:
+    return ranges_text(frame_ranges(numbers), most=8)
