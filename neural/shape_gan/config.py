@@ -35,6 +35,8 @@ class TrainConfig:
     """frames in a batch: one half neutral, the other not"""
     lr: float = 1e-3
     """Adam's step"""
+    decay: float = 0.5
+    """last part of the training in which Adam's step falls to zero, 0 to 1; the paper names none (0)"""
     beta1: float = 0.5
     """Adam's first moment"""
     beta2: float = 0.999
@@ -79,6 +81,8 @@ def checked_config(kind: type, values: dict[str, Any]) -> Any:
             raise MienError(f"The training setting '{name}' must be {'a whole number' if whole else 'a number'}; it is {value!r}.")
         if not AT_LEAST.get(name, 0) <= value < float("inf"):
             raise MienError(f"The training setting '{name}' must be at least {AT_LEAST.get(name, 0):g}; it is {value}.")
+    if values.get("decay", 0) > 1:
+        raise MienError("The training setting 'decay' is a part of the training and must be at most 1.")
     if values.get("beta1", 0) >= 1 or values.get("beta2", 0) >= 1:
         raise MienError("The training settings 'beta1' and 'beta2' must be below 1.")
     return kind(**{n: float(v) if known[n].type == "float" else v for n, v in values.items()})

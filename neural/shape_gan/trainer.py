@@ -43,6 +43,13 @@ class Batch:
     """(2n, 1) in 0..1: where between true and false the gradient penalty is taken."""
 
 
+def step_size(config: TrainConfig, iteration: int) -> float:
+    """Adam's step in this iteration: `lr`, falling linearly to zero over the last part `decay`. The two networks of a game circle around
+    their balance by about the size of their steps; smaller steps at the end let the generator settle."""
+    left = (config.iterations - iteration) / config.iterations
+    return config.lr * min(1.0, left / config.decay) if config.decay else config.lr
+
+
 class Sampler:
     """Batches as a pure function of (seed, iteration, step)."""
 
@@ -95,6 +102,8 @@ class Training:
     def iterate(self, sampler: Sampler, iteration: int) -> dict[str, Tensor]:
         """One iteration; the losses by the names of LOSSES, as tensors, so that nothing waits for a number nobody reads."""
         out: dict[str, Tensor] = {}
+        for adam in (self.adam_g, self.adam_d):
+            adam.param_groups[0]["lr"] = step_size(self.config, iteration)
         for step in range(self.config.critic_steps):
             out.update(self.update_discriminator(sampler.batch(iteration, step)))
         out.update(self.update_generator(sampler.batch(iteration, self.config.critic_steps)))
