@@ -7,7 +7,7 @@ is imported until Blender calls `register`.
 
 MODULES = ("ui.properties", "ui.preferences", "operators.engine", "operators.plate", "operators.track", "operators.face", "operators.emotion",
            "operators.bake", "operators.live", "operators.preview", "operators.presets", "operators.difference", "operators.composite",
-           "operators.deliver", "operators.handover", "ui.panels", "ui.handover")
+           "operators.deliver", "operators.handover", "ui.panels", "ui.steps", "ui.handover")
 """What the extension adds, in the order of registration: each module has CLASSES, and may have `register()` and `unregister()`."""
 
 

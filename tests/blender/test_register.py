@@ -109,7 +109,7 @@ def test_panels_draw_at_every_stage(blender, saved, make_shot, monkeypatch, stag
     from types import SimpleNamespace
 
     from mien.operators import engine, shots
-    from mien.ui import panels
+    from mien.ui import panels, steps
     monkeypatch.setenv("MIEN_PYTHON", sys.executable)
     make_shot(folder=saved.parent, lost=(3,), cuts=(6,))
     scene = blender.context.scene
@@ -127,7 +127,7 @@ def test_panels_draw_at_every_stage(blender, saved, make_shot, monkeypatch, stag
     context = SimpleNamespace(scene=scene, active_object=blender.context.view_layer.objects.active, preferences=blender.context.preferences,
                               region=SimpleNamespace(width=300))
     drawn: list[str] = []
-    for cls in panels.CLASSES:
+    for cls in (*panels.CLASSES, *steps.CLASSES):
         if not hasattr(cls, "poll") or cls.poll(context):
             layout = Layout(drawn)
             self = SimpleNamespace(layout=layout, state=lambda context, c=cls: c.state(SimpleNamespace(), context))

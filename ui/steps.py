@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sidebar's panels from the plate to the bake. They draw and decide nothing."""
+
+import bpy
+
+from ..operators import shots
+from .common import DONE, OPEN, STALE, Step, current, running, text
+
+
+class MIEN_PT_plate(Step, bpy.types.Panel):
+    bl_label = "Plate"
+    bl_parent_id = "MIEN_PT_main"
+    bl_order = 10
+
+    def state(self, context: bpy.types.Context) -> str:
+        return DONE if context.scene.mien.plate else OPEN
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, settings = self.layout, context.scene.mien
+        if not bpy.data.filepath:
+            text(layout, context, "Save the .blend file first: the shot's data is kept beside it.", "INFO")
+            layout.operator_context = "INVOKE_DEFAULT"
+            layout.operator("wm.save_as_mainfile", text="Save .blend...", icon="FILE_TICK")
+        if settings.plate:
+            layout.label(text=bpy.path.basename(settings.plate), icon="FILE_MOVIE")
+        column = layout.column(align=True)
+        column.operator("mien.choose_plate", icon="FILEBROWSER", text="Change Plate..." if settings.plate else "Choose Plate...")
+        if not settings.plate:
+            column.operator("mien.open_shot", icon="FILE_FOLDER")
+
+
+class MIEN_PT_track(Step, bpy.types.Panel):
+    bl_label = "Track and Solve"
+    bl_parent_id = "MIEN_PT_main"
+    bl_order = 20
+
+    def state(self, context: bpy.types.Context) -> str:
+        info = current(context)
+        if info is None or not info.is_solved:
+            return OPEN
+        return STALE if shots.plate_changed(context.scene, info) else DONE
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, info, settings = self.layout, current(context), context.scene.mien
+        layout.use_property_split, layout.use_property_decorate = True, False
+        solved = info is not None and info.is_solved
+        if solved:
+            self.draw_result(context, info)
+        column = layout.column(align=True)
+        column.prop(settings, "focal_mm", text="Focal (0: find)")
+        column.prop(settings, "face_number", text="Face")
+        if running(layout, "Track and Solve") or running(layout, "Solve"):
+            return
+        if solved and shots.plate_changed(context.scene, info):
+            text(layout, context, "Out of date: another plate was chosen since.", STALE)
+        column = layout.column(align=True)
+        column.operator("mien.track", icon="TRACKER", text="Track Again" if solved else "Track and Solve")
+        if solved:
+            column.operator("mien.solve", icon="FILE_REFRESH")
+
+    def draw_result(self, context: bpy.types.Context, info: shots.ShotInfo) -> None:
+        layout = self.layout
+        count = info.shot.plate.frame_count if info.shot else info.solved
+        text(layout, context, f"{info.solved} of {count} frames solved, error {info.reprojection:.1%} of the eye distance, "
+                              f"lens {info.focal_mm:.0f} mm.")
+        if info.faces > 1:
+            text(layout, context, f"Up to {info.faces} faces were seen; face {info.shot.face if info.shot else 0} is followed.", "INFO")
+        if info.lost:
+            text(layout, context, f"No face on frames {info.lost}: they stay as filmed.", "INFO")
+        if info.cuts:
+            text(layout, context, f"Cuts at frames {', '.join(map(str, info.cuts))}.", "INFO")
+
+
+class MIEN_PT_face(Step, bpy.types.Panel):
+    bl_label = "Face"
+    bl_parent_id = "MIEN_PT_main"
+    bl_order = 30
+
+    def state(self, context: bpy.types.Context) -> str:
+        face, info = shots.active_face(context), current(context)
+        if face is None:
+            return OPEN
+        return STALE if shots.face_stale(face, info) else DONE
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, face = self.layout, shots.active_face(context)
+        if face is not None:
+            layout.label(text=face.name, icon="OUTLINER_OB_MESH")
+            if shots.face_stale(face, current(context)):
+                text(layout, context, "Out of date: the shot was solved again since.", STALE)
+        others = shots.faces(context.scene)
+        if len(others) > 1:
+            column = layout.column(align=True)
+            for other in others:
+                active = other == face
+                column.operator("mien.use_face", text=other.name, icon=DONE if active else "BLANK1", depress=active).face = other.name
+        layout.operator("mien.import_face", icon="IMPORT", text="Import Again" if face else "Import Face")
+
+
+class MIEN_PT_bake(Step, bpy.types.Panel):
+    bl_label = "Bake"
+    bl_parent_id = "MIEN_PT_main"
+    bl_order = 50
+
+    def state(self, context: bpy.types.Context) -> str:
+        face, info = shots.active_face(context), current(context)
+        if face is None or info is None or not info.baked:
+            return OPEN
+        return STALE if shots.bake_stale(face, info) else DONE
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, face, info = self.layout, shots.active_face(context), current(context)
+        layout.use_property_split, layout.use_property_decorate = True, False
+        if face is not None:
+            layout.prop(face.mien, "glasses")
+        if running(layout, "Bake"):
+            return
+        if face is not None and info is not None and info.shot is not None and info.baked:
+            stale = shots.bake_stale(face, info)
+            total = info.shot.plate.frame_count
+            text(layout, context, f"{info.baked} of {total} frames baked" + (f"; {stale}." if stale else ", up to date."), STALE if stale else "NONE")
+        layout.operator("mien.bake", icon="RENDER_ANIMATION")
+
+
+CLASSES = (MIEN_PT_plate, MIEN_PT_track, MIEN_PT_face, MIEN_PT_bake)
