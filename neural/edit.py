@@ -21,8 +21,13 @@ from .media import Frame
 from .progress import Reporter
 from .rendering import FaceLayer, PlateRenderer, RenderSettings
 
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 """Raise it when the same input gives other pixels, so that old bakes are known to be out of date."""
+
+CHOICES = {"texture": ("on", "off"), "mouth": ("fill", "off")}
+"""Settings that are one of a few words."""
+AMOUNTS = {"shape_strength": 1.0, "texture_strength": 2.0, "texture_borrow": 1.0, "mouth_amount": 1.0}
+"""Settings that are a number from 0 to this."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,20 @@ class EditSettings:
     """Actor folder whose networks are used, where it has them; the shot's own actor/ where empty."""
     glasses: str = "auto"
     """Hold the glasses' rims still: "on", "off", or "auto" (looked for when the shot is solved)."""
+    shape_strength: float = 1.0
+    """Level 1: part of the change of shape that is applied, 0 to 1; 0 is an edit without level 1."""
+    texture: str = "on"
+    """Level 2, change of the skin's shading with the expression: "on" (the actor's own model, else one fitted to the shot) or "off"."""
+    texture_strength: float = 1.0
+    """Level 2: part of the change of texture that is applied, 0 to 2; 0 is an edit without level 2."""
+    texture_borrow: float = 0.0
+    """Amount, 0 to 1, of the emotion directions in the actor folder, learnt from labelled takes (of this actor or another)."""
+    mouth: str = "fill"
+    """The inside of the mouth: "fill" (teeth stay on skull and jaw, new openings are filled from the shot) or "off" (it bends with the lips)."""
+    mouth_amount: float = 1.0
+    """How much of the filled mouth is laid over the bent one, 0 to 1."""
+    mouth_frame: int | None = None
+    """Frame number whose mouth fills every opening; the frame's own where None."""
 
     @classmethod
     def from_dict(cls, data: dict | None) -> EditSettings:
@@ -48,6 +67,16 @@ class EditSettings:
             raise MienError(f"There is no shape editor '{settings.editor}'; use {' or '.join(EDITORS)}.")
         if settings.glasses not in GLASSES_CHOICES:
             raise MienError(f"The setting glasses is '{settings.glasses}'; use one of {', '.join(GLASSES_CHOICES)}.")
+        for name, choices in CHOICES.items():
+            if getattr(settings, name) not in choices:
+                raise MienError(f"The setting {name} is '{getattr(settings, name)}'; use one of {', '.join(choices)}.")
+        for name, most in AMOUNTS.items():
+            value = getattr(settings, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
+                raise MienError(f"The setting {name} is {value!r}; use a number from 0 to {most:g}.")
+        frame = settings.mouth_frame
+        if frame is not None and (isinstance(frame, bool) or not isinstance(frame, int)):
+            raise MienError(f"The setting mouth_frame is {frame!r}; use the number of a frame.")
         return settings
 
 
