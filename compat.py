@@ -122,10 +122,20 @@ def channelbag(data: bpy.types.ID) -> bpy.types.ActionChannelbag | None:
     animation = data.animation_data
     if animation is None or animation.action is None or animation.action_slot is None:
         return None
-    for layer in animation.action.layers:
+    return _slot_bag(animation.action, animation.action_slot)
+
+
+def slot_curves(action: bpy.types.Action | None, slot: bpy.types.ActionSlot | None) -> list[bpy.types.FCurve]:
+    """The F-curves of an action's slot; none where there is no action or slot."""
+    bag = _slot_bag(action, slot) if action is not None and slot is not None else None
+    return list(bag.fcurves) if bag is not None else []
+
+
+def _slot_bag(action: bpy.types.Action, slot: bpy.types.ActionSlot) -> bpy.types.ActionChannelbag | None:
+    for layer in action.layers:
         for strip in layer.strips:
             if strip.type == "KEYFRAME":
-                return strip.channelbag(animation.action_slot)
+                return strip.channelbag(slot)
     return None
 
 

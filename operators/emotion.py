@@ -1,54 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Emotion: the artist's F-curves as mesh.emotion.EmotionCurves, and keys for all controls at once.
-
-Curves are sampled with `FCurve.evaluate` on every frame of the shot. Drivers and NLA strips are not sampled; a warning says so.
-"""
+"""Emotion: keys for all controls at once, each emotion's curve in its colour, and the curves written for a bake."""
 
 from __future__ import annotations
 
 import bpy
-import numpy as np
 
 from .. import compat
-from ..mesh.emotion import CONTROLS, DEFAULTS, EMOTIONS, EmotionCurves
+from ..mesh.emotion import CONTROLS, DEFAULTS, EMOTIONS
 from ..mesh.errors import MienError
 from ..mesh.shot import Shot
 from . import shots
 from .curves import group_of
+from .sampling import sample
 
 GROUP = "Mien Emotion"
 NO_FACE = "Select a face that Mien imported, or press Import Face"
-
-
-def sample(face: bpy.types.Object, shot: Shot) -> tuple[EmotionCurves, list[str]]:
-    """The controls on every frame of the shot, clamped to 0..1, and warnings on what was not sampled."""
-    frames = np.arange(shot.plate.first_frame, shot.plate.first_frame + shot.plate.frame_count)
-    return sample_frames(face, frames), unsampled(face)
-
-
-def sample_frames(face: bpy.types.Object, frames: np.ndarray) -> EmotionCurves:
-    """The controls on these frame numbers (T,), clamped to 0..1."""
-    curves = shots.control_curves(face)
-    columns = {}
-    for name in CONTROLS:
-        curve = curves.get(name)
-        values = [curve.evaluate(f) for f in frames] if curve is not None else [getattr(face.mien, name)] * len(frames)
-        columns[name] = np.clip(np.array(values, np.float32), 0, 1)
-    return EmotionCurves.from_columns(columns, len(frames))
-
-
-def unsampled(face: bpy.types.Object) -> list[str]:
-    """One sentence for each way of animation that `sample` leaves out, where it is used."""
-    animation = face.animation_data
-    if animation is None:
-        return []
-    warnings = []
-    driven = sorted({d.data_path.removeprefix("mien.") for d in animation.drivers if d.data_path.startswith("mien.")} & set(CONTROLS))
-    if driven:
-        warnings.append(f"The drivers on {', '.join(driven)} are not baked; bake them to keys first (Graph Editor > Channel > Bake Channels).")
-    if animation.use_nla and any(strip for track in animation.nla_tracks if not track.mute for strip in track.strips):
-        warnings.append("The NLA strips of the face are not baked; bake them to one action first (NLA Editor > Strip > Bake Action).")
-    return warnings
 
 
 def group_curves(face: bpy.types.Object) -> None:

@@ -17,8 +17,9 @@ from ..mesh.handover import held, write_live_link, write_pc2
 from ..mesh.shot import Shot, Solve
 from . import shots
 from .bake import EDITOR
-from .emotion import poll_face, sample
+from .emotion import poll_face
 from .face import check_fit, model_of
+from .sampling import sample
 
 FORMATS = (
     ("abc", "Alembic", "Moving vertices, UVs and the camera"),

@@ -23,8 +23,8 @@ from ..mesh.model import FaceModel
 from ..mesh.shot import Shot, Solve
 from . import shots
 from .bake import EDITOR
-from .emotion import sample_frames
 from .face import EDIT_KEY, check_fit, make_edit_key, model_of
+from .sampling import held, sample_frames
 
 SMALL = 1e-6
 """Coefficients below this move no vertex by a micrometre."""
@@ -134,7 +134,7 @@ def apply(face: bpy.types.Object, frame: int) -> bool:
     if key is None or isinstance(live, str) or len(key.points) != live.model.vertex_count:
         return False
     window = live.editor.window(frame - live.first_frame)
-    curves = sample_frames(face, window + live.first_frame)
+    curves = held(face, len(window)) if shots.layered(face) else sample_frames(face, window + live.first_frame)
     asked = (face.data.session_uid, face.mien.solve_hash, window.tobytes(), curves.emotions.tobytes(), curves.master.tobytes(),
              curves.neutralise.tobytes(), curves.mouth.tobytes())
     if _written.get(face.session_uid) == asked:
@@ -151,10 +151,10 @@ def apply(face: bpy.types.Object, frame: int) -> bool:
     return True
 
 
-def apply_all(scene: bpy.types.Scene) -> None:
-    """Every face of the scene, at the frame in view."""
+def apply_all(scene: bpy.types.Scene, *, layered: bool | None = None) -> None:
+    """Every face of the scene, at the frame in view; only those with (True) or without (False) NLA strips or drivers, if asked."""
     for face in scene.objects:
-        if face.type == "MESH" and face.mien.shot_folder:
+        if face.type == "MESH" and face.mien.shot_folder and layered in (None, shots.layered(face)):
             apply(face, scene.frame_current)
 
 
@@ -169,7 +169,13 @@ def slider_moved(settings: bpy.types.PropertyGroup, context: bpy.types.Context) 
 @persistent
 def before_frame(scene: bpy.types.Scene, _depsgraph: object = None) -> None:
     """Before Blender evaluates a new frame, so that the shape keys are evaluated once."""
-    apply_all(scene)
+    apply_all(scene, layered=False)
+
+
+@persistent
+def after_frame(scene: bpy.types.Scene, _depsgraph: object = None) -> None:
+    """What NLA strips and drivers make of the controls is known only when Blender has evaluated the frame."""
+    apply_all(scene, layered=True)
 
 
 @persistent
@@ -191,8 +197,8 @@ def after_load(_path: object = None, _more: object = None) -> None:
     forget()
 
 
-HANDLERS = {"frame_change_pre": before_frame, "depsgraph_update_post": after_change, "undo_post": after_undo, "redo_post": after_undo,
-            "load_post": after_load}
+HANDLERS = {"frame_change_pre": before_frame, "frame_change_post": after_frame, "depsgraph_update_post": after_change, "undo_post": after_undo,
+            "redo_post": after_undo, "load_post": after_load}
 CLASSES = ()
 
 

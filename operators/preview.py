@@ -15,8 +15,9 @@ from ..mesh.errors import MienError
 from ..mesh.shot import Shot, Solve
 from . import live, shots
 from .bake import EDITOR
-from .emotion import FaceOperator, sample, unsampled
+from .emotion import FaceOperator
 from .face import check_fit, model_of, performance_keys, write_performance
+from .sampling import broken, sample
 
 
 def show(face: bpy.types.Object, edited: bool) -> list[str]:
@@ -65,7 +66,7 @@ class MIEN_OT_live_edit(FaceOperator, bpy.types.Operator):
         except MienError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        for warning in unsampled(face):
+        for warning in broken(face):
             self.report({"WARNING"}, warning)
         return {"FINISHED"}
 

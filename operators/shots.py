@@ -181,12 +181,49 @@ def controls_hash(face: bpy.types.Object) -> str:
         if curve is None:
             digest.update(f"{name} {getattr(face.mien, name):.6f}".encode())
             continue
-        for attribute, width in (("co", 2), ("handle_left", 2), ("handle_right", 2), ("interpolation", 1)):
-            buffer = np.zeros(len(curve.keyframe_points) * width, np.int32 if width == 1 else np.float32)
-            curve.keyframe_points.foreach_get(attribute, buffer)
-            digest.update(buffer.tobytes())
-        digest.update(f"{curve.extrapolation} {[(m.type, m.mute) for m in curve.modifiers]}".encode())
+        digest.update(_curve_facts(curve))
+    digest.update(repr(_layers(face)).encode())
     return digest.hexdigest()[:16]
+
+
+def _curve_facts(curve: bpy.types.FCurve) -> bytes:
+    facts = f"{curve.extrapolation} {[(m.type, m.mute) for m in curve.modifiers]}".encode()
+    for attribute, width in (("co", 2), ("handle_left", 2), ("handle_right", 2), ("interpolation", 1)):
+        buffer = np.zeros(len(curve.keyframe_points) * width, np.int32 if width == 1 else np.float32)
+        curve.keyframe_points.foreach_get(attribute, buffer)
+        facts += buffer.tobytes()
+    return facts
+
+
+def control_drivers(face: bpy.types.Object) -> list[bpy.types.FCurve]:
+    """The drivers on the face's controls that are not muted."""
+    paths = {f"mien.{name}" for name in CONTROLS}
+    return [d for d in face.animation_data.drivers if d.data_path in paths and not d.mute] if face.animation_data else []
+
+
+def control_strips(face: bpy.types.Object) -> list[bpy.types.NlaStrip]:
+    """The NLA strips of the face that Blender evaluates."""
+    animation = face.animation_data
+    if animation is None or not animation.use_nla:
+        return []
+    tracks = [t for t in animation.nla_tracks if t.is_solo] or [t for t in animation.nla_tracks if not t.mute]
+    return [strip for track in tracks for strip in track.strips if not strip.mute]
+
+
+def layered(face: bpy.types.Object) -> bool:
+    """More than F-curves moves the controls: NLA strips or drivers."""
+    return bool(control_strips(face) or control_drivers(face))
+
+
+def _layers(face: bpy.types.Object) -> list:
+    """What NLA strips and drivers are made of, as far as the face itself tells; what a driver reads elsewhere is not looked at."""
+    facts = ("frame_start", "frame_end", "action_frame_start", "action_frame_end", "scale", "repeat", "blend_type", "influence", "extrapolation",
+             "blend_in", "blend_out", "use_reverse")
+    strips: list = [[getattr(s, fact) for fact in facts] for s in control_strips(face)]
+    for strip in control_strips(face):
+        strips += [_curve_facts(c) for c in compat.slot_curves(strip.action, strip.action_slot) if c.data_path.startswith("mien.")]
+    return strips + [(d.data_path, d.driver.type, d.driver.expression, [(v.type, [t.data_path for t in v.targets]) for v in d.driver.variables])
+                     for d in control_drivers(face)]
 
 
 def control_curves(face: bpy.types.Object) -> dict[str, bpy.types.FCurve]:

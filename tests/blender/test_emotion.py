@@ -102,16 +102,66 @@ def test_another_slot_of_the_same_action_is_not_read(emotion, face, shot, blende
     assert curves.at_rest.all()
 
 
-def test_what_is_not_sampled_is_said(emotion, face, shot) -> None:
-    face.mien.driver_add("happy")
+def by_blender(blender, face, shot, name: str) -> list[float]:
+    """What Blender itself shows on each frame."""
+    values = []
+    for i in range(shot.plate.frame_count):
+        blender.context.scene.frame_set(shot.frame_number(i))
+        values.append(getattr(face.mien, name))
+    return values
+
+
+def test_an_nla_strip_is_sampled_as_blender_plays_it(blender, emotion, face, shot) -> None:
+    for frame, value in ((1001, 0.0), (1005, 1.0)):
+        face.mien.happy = value
+        face.keyframe_insert("mien.happy", frame=frame)
+    animation, before = face.animation_data, len(blender.data.objects)
+    assert animation.action.slots, "the emotion of a shot is one action with a slot"
+    track = animation.nla_tracks.new()
+    strip = track.strips.new("Smile", 1003, animation.action)
+    animation.action = None
+    strip.scale = 1.5
+    curves, warnings = emotion.sample(face, shot)
+    happy = curves.emotions[:, EMOTIONS.index("happy")]
+    assert warnings == []
+    assert happy[8] == pytest.approx(1, abs=1e-6)
+    assert happy[5] == pytest.approx(0.5, abs=1e-6)
+    assert happy == pytest.approx(by_blender(blender, face, shot, "happy"), abs=1e-6)
+    assert (len(blender.data.objects), len(blender.data.scenes)) == (before, 1), "nothing is left of the sampling"
+    from mien.operators import shots
+    was = shots.controls_hash(face)
+    strip.scale = 1.2
+    assert shots.controls_hash(face) != was
+    was = shots.controls_hash(face)
+    strip.action.layers[0].strips[0].channelbag(strip.action_slot).fcurves.find("mien.happy").keyframe_points[1].co.y = 0.7
+    assert shots.controls_hash(face) != was
+    track.mute = True
+    assert not shots.layered(face)
+
+
+def test_a_driver_is_sampled_and_a_broken_one_said(blender, emotion, face, shot) -> None:
+    slider = blender.data.objects.new("Slider", None)
+    blender.context.scene.collection.objects.link(slider)
+    for frame, value in ((1001, 0.0), (1012, 2.0)):
+        slider.location.x = value
+        slider.keyframe_insert("location", index=0, frame=frame)
+    driver = face.mien.driver_add("sad").driver
+    driver.type = "AVERAGE"
+    variable = driver.variables.new()
+    variable.type = "TRANSFORMS"
+    variable.targets[0].id, variable.targets[0].transform_type = slider, "LOC_X"
+    curves, warnings = emotion.sample(face, shot)
+    sad = curves.emotions[:, EMOTIONS.index("sad")]
+    assert warnings == []
+    assert sad[0] == 0
+    assert sad[-1] == 1
+    assert sad == pytest.approx(by_blender(blender, face, shot, "sad"), abs=1e-6)
+    variable.targets[0].id = None
+    blender.context.view_layer.update()
+    emotion.sample(face, shot)
     _, warnings = emotion.sample(face, shot)
     assert len(warnings) == 1
-    assert "happy" in warnings[0]
-    track = face.animation_data.nla_tracks.new()
-    track.strips.new("a", 1001, face.animation_data.action)
-    _, warnings = emotion.sample(face, shot)
-    assert len(warnings) == 2
-    assert "NLA" in warnings[1]
+    assert "Sad" in warnings[0]
 
 
 def test_keying_all_and_undoing_it_all(blender, emotion, face, shot) -> None:

@@ -162,3 +162,21 @@ def test_in_edit_mode_and_on_another_mesh_nothing_is_written(blender, face) -> N
     assert np.abs(seen(blender, face) - filmed).max() > 0.002
     face.data = blender.data.meshes.new("other")
     assert not live.apply(face, 1001)
+
+
+def test_a_driver_and_an_nla_strip_move_the_mesh(blender, face, shot) -> None:
+    """The mesh shows the frame's own controls, as a handler cannot ask Blender for the neighbouring frames."""
+    for frame, value in ((1001, 0.9), (1012, 0.9)):
+        face.mien.sad = value
+        face.keyframe_insert("mien.sad", frame=frame)
+    track = face.animation_data.nla_tracks.new()
+    track.strips.new("Sad", 1001, face.animation_data.action)
+    face.animation_data.action = None
+    face.mien.driver_add("master").driver.expression = "0.5"
+    blender.context.scene.frame_set(1007)
+    assert (face.mien.sad, face.mien.master) == pytest.approx((0.9, 0.5))
+    assert np.allclose(seen(blender, face), expected(face, shot, 6), atol=2e-6)
+    track.mute = True
+    face.mien.sad = 0.2
+    blender.context.scene.frame_set(1008)
+    assert np.allclose(seen(blender, face), expected(face, shot, 7), atol=2e-6)
