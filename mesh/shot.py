@@ -4,7 +4,8 @@
     shot.json     Shot: plate, frame rate, first frame, size, colour, chosen face, model, camera
     track.npz     Track     solve.npz   Solve     emotion.npz   EmotionCurves (mesh.emotion), as baked
     texture/      base.png (the shot's neutral UV texture)
-    bake/         face.####.exr (patch, premultiplied, scene-linear half RGBA), matte.####.exr, manifest.json
+    bake/v001/    face.####.exr (patch, premultiplied, scene-linear half RGBA), matte.####.exr, manifest.json, emotion.npz (as baked)
+    bake/current.json   which of v001, v002 ... is baked and composited
     plate/        %04d.png: a movie plate's frames as the engine decoded them, for Blender's compositor
 
 Frames are counted from 0 (index) in arrays and from `first_frame` (number) in file names and in Blender.
@@ -13,6 +14,7 @@ Frames are counted from 0 (index) in arrays and from `first_frame` (number) in f
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -72,6 +74,8 @@ class Shot:
     """Known once solved."""
     settings: dict = field(default_factory=dict)
     """Options of the steps that made this shot (a given focal length, glasses ...)."""
+    bake_version: int = 1
+    """Which version is baked and composited; kept in bake/current.json, so that no other step touches it."""
 
     @property
     def track_path(self) -> Path:
@@ -91,7 +95,21 @@ class Shot:
 
     @property
     def bake_folder(self) -> Path:
-        return self.folder / "bake"
+        """Of the current version."""
+        return self.bake_folder_of(self.bake_version)
+
+    def bake_folder_of(self, version: int) -> Path:
+        return self.folder / "bake" / f"v{version:03d}"
+
+    def bake_versions(self) -> list[int]:
+        """The versions on disk and the current one, in order."""
+        found = (re.fullmatch(r"v(\d{3,})", path.name) for path in (self.folder / "bake").glob("v*"))
+        return sorted({self.bake_version, *(int(match[1]) for match in found if match)})
+
+    def use_bake_version(self, version: int) -> None:
+        """Make a version the current one; one that has no folder starts empty."""
+        self.bake_version = version
+        write_json(self.folder / "bake" / "current.json", {"schema": 1, "version": version})
 
     @property
     def plate_folder(self) -> Path:
@@ -134,7 +152,7 @@ class Shot:
         try:
             plate = Plate(**{**data["plate"], "fps": tuple(data["plate"]["fps"])})
             camera = Camera.from_dict(data["camera"]) if data.get("camera") else None
-            return cls(folder, plate, int(data["face"]), data["model"], data["model_hash"], camera, data.get("settings", {}))
+            return cls(folder, plate, int(data["face"]), data["model"], data["model_hash"], camera, data.get("settings", {}), _bake_version(folder))
         except (KeyError, TypeError, ValueError) as error:
             raise MienError(f"{path} is incomplete ({error}); track the plate again.") from error
 
@@ -144,6 +162,14 @@ class Shot:
             return Path(os.path.relpath(Path(plate_path).resolve(), self.folder.resolve())).as_posix()
         except ValueError:
             return Path(plate_path).resolve().as_posix()
+
+
+def _bake_version(folder: Path) -> int:
+    path = folder / "bake" / "current.json"
+    version = read_json(path).get("version") if path.exists() else 1
+    if not isinstance(version, int) or version < 1:
+        raise MienError(f"{path} names no version; delete it, and v001 is current again.")
+    return version
 
 
 def takes(present: np.ndarray, cuts: np.ndarray) -> list[tuple[int, int]]:

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -24,16 +27,16 @@ COVER = 24
 
 
 class Manifest:
-    """bake/manifest.json: one content hash per frame number, and the plate that plate/ was written from."""
+    """manifest.json of a baked version: one content hash per frame number, and the settings that they were baked with."""
 
-    def __init__(self, shot: Shot):
-        self.path = shot.bake_folder / "manifest.json"
+    def __init__(self, folder: Path):
+        self.path = folder / "manifest.json"
         data = read_json(self.path) if self.path.exists() else {}
         self.frames: dict[str, str] = data.get("frames", {})
-        self.plate: str = data.get("plate", "")
+        self.settings: dict = data.get("settings", {})
 
     def save(self) -> None:
-        write_json(self.path, {"schema": 1, "plate": self.plate, "frames": self.frames})
+        write_json(self.path, {"schema": 1, "settings": self.settings, "frames": self.frames})
 
 
 def stale_frames(shot: Shot, editor: ShotEditor, manifest: Manifest) -> dict[int, str]:
@@ -43,32 +46,37 @@ def stale_frames(shot: Shot, editor: ShotEditor, manifest: Manifest) -> dict[int
             if manifest.frames.get(str(shot.frame_number(i))) != wanted or not shot.face_path(i).exists() or not shot.matte_path(i).exists()}
 
 
-def bake(folder: Path, *, settings: dict | None = None, report: Reporter) -> dict:
-    """Bring bake/ (and plate/ for a movie) up to date with emotion.npz.
+def bake(folder: Path, *, settings: dict | None = None, frames: Sequence[Sequence[int]] | None = None, report: Reporter) -> dict:
+    """Bring the shot's current version (and plate/ for a movie) up to date with emotion.npz.
 
-    Returns {"baked": frames written, "total": frames, "rest": frames that stay the plate, "jitter": edited over original mesh}.
-    Raises MienError when a file of the shot is missing or does not fit.
+    frames: [first, last] ranges of frame numbers to bake, all by default. What another version holds with the same content is taken over.
+    Returns {"baked": frames that were out of date and are not any more, "total": frames, "rest": frames that stay the plate, "jitter": edited
+    over original mesh, "version": number of the version}. Raises MienError when a file of the shot is missing or does not fit.
     """
     shot = Shot.load(folder)
     editor = ShotEditor(shot, EmotionCurves.load(shot.emotion_path), EditSettings.from_dict(settings), report)
-    manifest = Manifest(shot)
+    manifest = Manifest(shot.bake_folder)
     changed = stale_frames(shot, editor, manifest)
-    movie = shot.plate.kind == "movie"
-    if manifest.plate != shot.plate.fingerprint:
-        shutil.rmtree(shot.plate_folder, ignore_errors=True)
-        manifest.plate = shot.plate.fingerprint
-    decode = set(changed) | {i for i in range(shot.plate.frame_count) if movie and not shot.plate_frame_path(i).exists()}
     # What is about to be written over is struck off first: a bake that dies half-way must never pass an old hash off on a new file.
     for i in changed:
         manifest.frames.pop(str(shot.frame_number(i)), None)
+    manifest.settings = settings or {}
     manifest.save()
+    with atomic_path(shot.bake_folder / "emotion.npz") as temporary:  # the manifest's frames belong to these curves from here on
+        shutil.copyfile(shot.emotion_path, temporary)
+    wanted = [i for i in range(shot.plate.frame_count) if frames is None or any(a <= shot.frame_number(i) <= b for a, b in frames)]
+    changed = {i: changed[i] for i in wanted if i in changed}
+    paint = changed.keys() - take_over(shot, changed, manifest)
+    renew_plate_folder(shot)
+    movie = shot.plate.kind == "movie"
+    decode = set(paint) | {i for i in wanted if movie and not shot.plate_frame_path(i).exists()}
     blank = _Blank(shot)
 
     def make(frame: Frame) -> int:
         i = frame.index
         if movie and not shot.plate_frame_path(i).exists():
             write_png(shot.plate_frame_path(i), frame.pixels)
-        if i in changed:
+        if i in paint:
             layer = editor.layer(i, frame.pixels)
             if layer is None:
                 blank.copy_to(i)
@@ -77,15 +85,51 @@ def bake(folder: Path, *, settings: dict | None = None, report: Reporter) -> dic
         return i
 
     report.step("bake", 0, len(decode))
-    frames = wanted_frames(PlateReader(shot.plate_path, shot.plate), sorted(decode))
-    for done, i in enumerate(ordered_map(make, frames), 1):
-        if i in changed:
+    footage = wanted_frames(PlateReader(shot.plate_path, shot.plate), sorted(decode))
+    for done, i in enumerate(ordered_map(make, footage), 1):
+        if i in paint:
             manifest.frames[str(shot.frame_number(i))] = changed[i]
-        manifest.save()
+            manifest.save()
         report.step("bake", done, len(decode))
-    manifest.save()
     rest = int(sum(not a for a in editor.edit.active))
-    return {"baked": len(changed), "total": shot.plate.frame_count, "rest": rest, "jitter": round(editor.jitter(), 4)}
+    return {"baked": len(changed), "total": shot.plate.frame_count, "rest": rest, "jitter": round(editor.jitter(), 4), "version": shot.bake_version}
+
+
+def take_over(shot: Shot, changed: dict[int, str], manifest: Manifest) -> set[int]:
+    """Link (or copy) what other versions hold with the wanted content hash, newest first; returns the indices that are done."""
+    done: set[int] = set()
+    for version in reversed(shot.bake_versions()):
+        if version == shot.bake_version:
+            continue
+        other = replace(shot, bake_version=version)
+        hashes = Manifest(other.bake_folder).frames
+        for i, wanted in changed.items():
+            files = [(other.face_path(i), shot.face_path(i)), (other.matte_path(i), shot.matte_path(i))]
+            if i in done or hashes.get(str(shot.frame_number(i))) != wanted or not all(source.exists() for source, _ in files):
+                continue
+            for source, target in files:
+                with atomic_path(target) as temporary:
+                    _link(source, temporary)
+            manifest.frames[str(shot.frame_number(i))] = wanted
+            done.add(i)
+    manifest.save()
+    return done
+
+
+def _link(source: Path, target: Path) -> None:
+    """One file under two names, which every write under a temporary name ends; a copy where the disk knows no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def renew_plate_folder(shot: Shot) -> None:
+    """Empty plate/ when it was decoded from other footage."""
+    note = shot.plate_folder / "source.json"
+    if not note.exists() or read_json(note).get("fingerprint") != shot.plate.fingerprint:
+        shutil.rmtree(shot.plate_folder, ignore_errors=True)
+        write_json(note, {"schema": 1, "fingerprint": shot.plate.fingerprint})
 
 
 def wanted_frames(reader: PlateReader, indices: list[int]):

@@ -6,7 +6,7 @@ the types of `stages`, which does the work and is imported, with everything heav
 
     track     plate, folder, [face, first_frame, fps]        -> track_summary
     solve     folder, [model, focal_mm]                      -> solve_summary
-    bake      folder, [settings]                             -> what stages.bake returns
+    bake      folder, [settings, frames]                     -> what stages.bake returns
     edit      folder, output, [curves, controls, codec, settings] -> what stages.edit returns
     train_shape  output, [takes, cast, model, resume, settings] -> what shape_gan.run.train returns
     selftest                                                 -> selftest.selftest
@@ -92,6 +92,12 @@ def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("an object")
     return dict(value)
+
+
+def _ranges(value: Any) -> list[list[int]]:
+    if not isinstance(value, list) or not all(isinstance(r, list) and len(r) == 2 and all(isinstance(n, int) for n in r) for r in value):
+        raise ValueError("a list of [first, last] frame numbers")
+    return value
 
 
 def _controls(value: Any) -> dict[str, float]:
@@ -209,7 +215,7 @@ def solve(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
 
 
 def bake(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
-    p = checked("bake", params, {"folder": _path}, {"settings": _object})
+    p = checked("bake", params, {"folder": _path}, {"settings": _object, "frames": _ranges})
     _solved_shot(p["folder"])
     from . import stages
     return plain(stages.bake(p.pop("folder"), **p, report=report))
