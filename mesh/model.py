@@ -65,6 +65,8 @@ class FaceModel:
     loops: dict[str, np.ndarray] = field(default_factory=dict)
     """name -> (n,) int32 closed loops of vertices: border (outer edge), mouth (inner lips), eye_left, eye_right (lid margins).
     A model without a hole there leaves the name out."""
+    centre: np.ndarray = field(default_factory=lambda: np.zeros(3, np.float32))
+    """(3,) float32, metres: the mean of all vertices of the file that a foreign model came from; networks that predict its pose turn it about there."""
 
     @property
     def vertex_count(self) -> int:
@@ -126,6 +128,7 @@ class FaceModel:
             "uv_triangles": self.uv_triangles.astype(np.int32), "landmark_scheme": np.array(self.landmark_scheme),
             "landmark_ids": self.landmark_ids.astype(np.int32), "landmark_vertices": self.landmark_vertices.astype(np.int32),
             "lip_upper": self.lip_upper.astype(np.int32), "lip_lower": self.lip_lower.astype(np.int32),
+            "centre": self.centre.astype(np.float32),
         }
         for name in ("identity", "expression"):
             basis = getattr(self, name)
@@ -151,6 +154,8 @@ class FaceModel:
             "mean": (V, 3), "identity": (A, V, 3), "expression": (B, V, 3), "expression_names": (B,), "expression_sigma": (B,),
             "identity_scale": (A,), "expression_scale": (B,), "triangles": (F, 3), "uv": (U, 2), "uv_triangles": (F, 3), "name": (),
             "landmark_scheme": (), "landmark_ids": (L,), "landmark_vertices": (L,), "lip_upper": (None,), "lip_lower": (None,)})
+        if "centre" in a:
+            check_arrays(path, a, {"centre": (3,)})
         for key, limit in (("triangles", V), ("uv_triangles", U), ("landmark_vertices", V), ("lip_upper", V), ("lip_lower", V)):
             if a[key].size and (a[key].min() < 0 or a[key].max() >= limit):
                 raise MienError(f"{path}: array '{key}' points outside its {limit} items.")
@@ -161,7 +166,7 @@ class FaceModel:
             triangles=a["triangles"], uv=a["uv"], uv_triangles=a["uv_triangles"], landmark_scheme=str(a["landmark_scheme"]),
             landmark_ids=a["landmark_ids"], landmark_vertices=a["landmark_vertices"], lip_upper=a["lip_upper"], lip_lower=a["lip_lower"],
             regions={k[7:]: v for k, v in a.items() if k.startswith("region_")},
-            loops={k[5:]: v for k, v in a.items() if k.startswith("loop_")})
+            loops={k[5:]: v for k, v in a.items() if k.startswith("loop_")}, centre=a.get("centre", np.zeros(3, np.float32)))
 
 
 def models_folder() -> Path:

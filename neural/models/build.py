@@ -111,7 +111,7 @@ def build_model(raw: RawModel, default: FaceModel | None = None) -> FaceModel:
         uv_triangles=uv_faces, landmark_scheme=default.landmark_scheme, landmark_ids=ids.copy(), landmark_vertices=vertices,
         lip_upper=np.array([table[i] for i in upper[1:-1]], np.int32), lip_lower=np.array([table[i] for i in lower[1:-1]], np.int32),
         regions={name: weight[near].astype(np.float32) for name, weight in default.regions.items()},
-        loops=_loops(raw, faces, table))
+        loops=_loops(raw, faces, table), centre=mean.mean(0).astype(np.float32))
 
 
 def _outward(raw: RawModel, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
