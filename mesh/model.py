@@ -66,7 +66,7 @@ class FaceModel:
     """name -> (n,) int32 closed loops of vertices: border (outer edge), mouth (inner lips), eye_left, eye_right (lid margins).
     A model without a hole there leaves the name out."""
     centre: np.ndarray = field(default_factory=lambda: np.zeros(3, np.float32))
-    """(3,) float32, metres: the mean of all vertices of the file that a foreign model came from; networks that predict its pose turn it about there."""
+    """(3,) float32, metres: the mean of all vertices of the file that a foreign model came from. R-Net's poses turn the face about it."""
 
     @property
     def vertex_count(self) -> int:

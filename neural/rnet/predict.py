@@ -42,8 +42,8 @@ def check_model(model: FaceModel) -> None:
     """Raises MienError when R-Net's coefficients are not this model's."""
     want = HEADS["identity"], HEADS["expression"]
     if (model.identity_count, model.expression_count) != want or not np.any(model.centre):
-        raise MienError(f"R-Net gives {want[0]} identity and {want[1]} expression coefficients of the Basel Face Model, the face model '{model.name}' is another; "
-                        "choose one that 'mien model add BFM_model_front.mat' made.")
+        raise MienError(f"R-Net gives {want[0]} identity and {want[1]} expression coefficients of the Basel Face Model, the face model "
+                        f"'{model.name}' is another; choose one that 'mien model add BFM_model_front.mat' made.")
 
 
 def predict(weights: Path, frames: Iterable[Frame], plate: Plate, track: Track, model: FaceModel, camera: Camera, report: Reporter) -> Start:
@@ -82,8 +82,8 @@ def start_from(values: np.ndarray, crops: dict[int, Crop], model: FaceModel, cam
     rows = np.array(sorted(crops))
     c = unpack(values[rows])
     alpha = c.identity.mean(0)
-    T = len(values)
-    start = Start(alpha.astype(np.float32), np.full((T, model.expression_count), np.nan, np.float32), np.full((T, 3), np.nan), np.full((T, 3), np.nan))
+    nothing = np.full((len(values), 3), np.nan)
+    start = Start(alpha.astype(np.float32), np.full((len(values), model.expression_count), np.nan, np.float32), nothing, nothing.copy())
     start.beta[rows] = c.expression
     vertices = model.landmark_vertices
     own = model.mean[vertices] + np.einsum("na,avx->nvx", c.identity, model.identity[:, vertices]) \
