@@ -94,9 +94,14 @@ class ShotEditor:
         actor = Path(settings.actor) if settings.actor else shot.folder / "actor"
         if settings.editor == "gan" and settings.actor and not (actor / ACTOR_WEIGHTS).exists():
             raise MienError(f"{actor} holds no {ACTOR_WEIGHTS}; train it with 'mien train shape', or choose another actor folder.")
-        self.edit = edit_shape(self.model, self.solve, curves, make_editor(settings.editor, self.model, actor))
+        self.shape_editor = make_editor(settings.editor, self.model, actor)
+        self.set_curves(curves)
         self.renderer = PlateRenderer(self.model, self.solve.camera, RenderSettings())
         self.hold = GlassesHold(self.model) if wears_glasses(settings.glasses, shot, report) else None
+
+    def set_curves(self, curves: EmotionCurves) -> None:
+        """Take other curves. All that depends on them is made here, as a preview does it at each move of a slider. Raises MienError."""
+        self.edit = edit_shape(self.model, self.solve, curves, self.shape_editor)
 
     def shapes(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """Model vertices of a frame on the picture as filmed and as edited, (V, 2) pixels, and the edited depths (V,); None at rest."""

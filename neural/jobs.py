@@ -7,6 +7,7 @@ the types of `stages`, which does the work and is imported, with everything heav
     track     plate, folder, [face, first_frame, fps]        -> track_summary
     solve     folder, [model, focal_mm]                      -> solve_summary
     bake      folder, [settings, frames]                     -> what stages.bake returns
+    preview   folder, curves, index, output, [settings, side] -> what preview.preview returns
     edit      folder, output, [curves, controls, codec, settings] -> what stages.edit returns
     train_shape  output, [takes, cast, model, resume, settings] -> what shape_gan.run.train returns
     selftest                                                 -> selftest.selftest
@@ -221,6 +222,13 @@ def bake(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     return plain(stages.bake(p.pop("folder"), **p, report=report))
 
 
+def preview(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
+    p = checked("preview", params, {"folder": _path, "curves": _path, "index": _index, "output": _path}, {"settings": _object, "side": _index})
+    _solved_shot(p["folder"])
+    from .preview import preview as work
+    return plain(work(p.pop("folder"), p.pop("curves"), p.pop("index"), p.pop("output"), **p, report=report))
+
+
 def edit(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     """`curves` is a .csv or .npz; `controls` (name -> value) holds on every frame, over the curves. Without both, the shot's own emotion.npz."""
     p = checked("edit", params, {"folder": _path, "output": _path},
@@ -280,4 +288,5 @@ def selftest(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     return test(report)
 
 
-JOBS: Mapping[str, JobFunction] = {"track": track, "solve": solve, "bake": bake, "edit": edit, "train_shape": train_shape, "selftest": selftest}
+JOBS: Mapping[str, JobFunction] = {"track": track, "solve": solve, "bake": bake, "preview": preview, "edit": edit, "train_shape": train_shape,
+                                   "selftest": selftest}
