@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,28 @@ from .files import check_arrays, read_npz, write_npz
 
 SCHEMA = 1
 DEFAULT_MODEL_PATH = Path(__file__).parent / "data" / "default.npz"
+
+
+@dataclass(eq=False)
+class Part:
+    """What moves with the face and is none of its skin: teeth, gums, eyeballs. Its directions are the face's, in their order."""
+
+    mean: np.ndarray
+    """(V, 3) float32, metres, head frame."""
+    identity: np.ndarray
+    """(A, V, 3) float32"""
+    expression: np.ndarray
+    """(B, V, 3) float32"""
+    triangles: np.ndarray
+    """(F, 3) int32"""
+    uv: np.ndarray
+    """(U, 2) float32"""
+    uv_triangles: np.ndarray
+    """(F, 3) int32 into uv."""
+
+    def neutral(self, alpha: np.ndarray) -> np.ndarray:
+        """(A,) -> (V, 3): the person's, with no expression."""
+        return self.mean + np.tensordot(np.asarray(alpha, np.float32), self.identity, 1)
 
 
 @dataclass(eq=False)
@@ -67,6 +90,9 @@ class FaceModel:
     A model without a hole there leaves the name out."""
     centre: np.ndarray = field(default_factory=lambda: np.zeros(3, np.float32))
     """(3,) float32, metres: the mean of all vertices of the file that a foreign model came from. R-Net's poses turn the face about it."""
+
+    parts: dict[str, Part] = field(default_factory=dict)
+    """name -> what moves with the face: "teeth", "gums", "eye_left", "eye_right", where the model has them."""
 
     @property
     def vertex_count(self) -> int:
@@ -130,11 +156,12 @@ class FaceModel:
             "lip_upper": self.lip_upper.astype(np.int32), "lip_lower": self.lip_lower.astype(np.int32),
             "centre": self.centre.astype(np.float32),
         }
-        for name in ("identity", "expression"):
-            basis = getattr(self, name)
-            scale = np.maximum(np.abs(basis).max(axis=(1, 2)), 1e-12) / 32767
-            arrays[name] = np.round(basis / scale[:, None, None]).astype(np.int16)
-            arrays[name + "_scale"] = scale.astype(np.float32)
+        _pack_bases(arrays, "", self)
+        arrays["part_names"] = np.array(sorted(self.parts), str)
+        for name, part in self.parts.items():
+            _pack_bases(arrays, f"{name}.", part)
+            for key, kind in PART_ARRAYS.items():
+                arrays[f"{name}.{key}"] = getattr(part, key).astype(kind)
         arrays |= {f"region_{k}": v.astype(np.float32) for k, v in self.regions.items()}
         arrays |= {f"loop_{k}": v.astype(np.int32) for k, v in self.loops.items()}
         write_npz(path, arrays)
@@ -159,14 +186,43 @@ class FaceModel:
         for key, limit in (("triangles", V), ("uv_triangles", U), ("landmark_vertices", V), ("lip_upper", V), ("lip_lower", V)):
             if a[key].size and (a[key].min() < 0 or a[key].max() >= limit):
                 raise MienError(f"{path}: array '{key}' points outside its {limit} items.")
-        basis = {k: a[k].astype(np.float32) * a[k + "_scale"][:, None, None] for k in ("identity", "expression")}
+        basis = _unpack_bases(a, "")
         return cls(
             name=str(a["name"]), mean=a["mean"], identity=basis["identity"], expression=basis["expression"],
             expression_names=tuple(str(n) for n in a["expression_names"]), expression_sigma=a["expression_sigma"],
             triangles=a["triangles"], uv=a["uv"], uv_triangles=a["uv_triangles"], landmark_scheme=str(a["landmark_scheme"]),
             landmark_ids=a["landmark_ids"], landmark_vertices=a["landmark_vertices"], lip_upper=a["lip_upper"], lip_lower=a["lip_lower"],
             regions={k[7:]: v for k, v in a.items() if k.startswith("region_")},
-            loops={k[5:]: v for k, v in a.items() if k.startswith("loop_")}, centre=a.get("centre", np.zeros(3, np.float32)))
+            loops={k[5:]: v for k, v in a.items() if k.startswith("loop_")}, centre=a.get("centre", np.zeros(3, np.float32)),
+            parts={str(name): _load_part(path, a, f"{name}.", A, B) for name in a.get("part_names", ())})
+
+
+PART_ARRAYS = {"mean": np.float32, "triangles": np.int32, "uv": np.float32, "uv_triangles": np.int32}
+"""Arrays of a part besides its bases, and how they are stored."""
+
+
+def _pack_bases(arrays: dict[str, np.ndarray], prefix: str, owner: FaceModel | Part) -> None:
+    """Add the bases of a model or part as int16 with a scale per direction."""
+    for name in ("identity", "expression"):
+        basis = getattr(owner, name)
+        scale = np.maximum(np.abs(basis).max(axis=(1, 2)), 1e-12) / 32767
+        arrays[prefix + name] = np.round(basis / scale[:, None, None]).astype(np.int16)
+        arrays[f"{prefix}{name}_scale"] = scale.astype(np.float32)
+
+
+def _unpack_bases(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {k: arrays[prefix + k].astype(np.float32) * arrays[f"{prefix}{k}_scale"][:, None, None] for k in ("identity", "expression")}
+
+
+def _load_part(path: Path | str, a: Mapping[str, np.ndarray], prefix: str, A: int, B: int) -> Part:
+    V, F, U = (len(a.get(prefix + key, ())) for key in ("mean", "triangles", "uv"))
+    check_arrays(path, a, {prefix + key: shape for key, shape in {
+        "mean": (V, 3), "identity": (A, V, 3), "expression": (B, V, 3), "identity_scale": (A,), "expression_scale": (B,), "triangles": (F, 3),
+        "uv": (U, 2), "uv_triangles": (F, 3)}.items()})
+    for key, limit in (("triangles", V), ("uv_triangles", U)):
+        if F and (a[prefix + key].min() < 0 or a[prefix + key].max() >= limit):
+            raise MienError(f"{path}: array '{prefix}{key}' points outside its {limit} items.")
+    return Part(**{key: a[prefix + key] for key in PART_ARRAYS}, **_unpack_bases(a, prefix))
 
 
 def models_folder() -> Path:

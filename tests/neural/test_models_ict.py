@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from mien.mesh.errors import MienError
-from mien.mesh.model import FaceModel, load_model, model_names
+from mien.mesh.model import FaceModel, Part, load_model, model_names
 from mien.neural import cli
 from mien.neural.models.add import add_model
-from mien.neural.models.ict import FACE, INDICES, NEUTRAL, camel_case, read_ict
+from mien.neural.models.ict import FACE, INDICES, NEUTRAL, camel_case, read_ict, turn_eye
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,69 @@ def test_actions_move_what_they_name(ict) -> None:
 def test_the_facial_landmarks_lie_on_the_openings(ict) -> None:
     for loop, ids in (("mouth", (78, 13, 308, 14)), ("eye_right", (33, 159, 133, 145)), ("eye_left", (263, 386, 362, 374))):
         assert np.isin(ict.vertices_of_landmarks(list(ids)), ict.loops[loop]).all()
+
+
+@pytest.mark.long
+def test_teeth_and_eyes_are_parts_of_their_own(ict, tmp_path) -> None:
+    """The lower teeth go down with the jaw, the upper ones stay; an eye turns about its middle where its name says; all survive the file."""
+    assert set(ict.parts) == {"teeth", "gums", "eye_left", "eye_right"}
+    teeth = ict.parts["teeth"]
+    assert len(teeth.mean) == 21451 - 17039
+    down = teeth.expression[ict.expression_index["jawOpen"], :, 1]
+    upper = np.arange(len(down)) < 19247 - 17039
+    assert np.abs(down[upper]).max() < 1e-3 and down[~upper].min() > 0.01
+    lips = ict.mean[ict.vertices_of_landmarks([13, 14])].mean(0)
+    assert abs(teeth.mean[:, 0].mean()) < 1e-3 and 0 < teeth.mean[:, 2].min() - lips[2] < 0.015  # right behind the lips
+    for side, sign in (("left", 1), ("right", -1)):
+        eye = ict.parts[f"eye_{side}"]
+        corner = ict.mean[ict.vertices_of_landmarks([33, 133] if side == "right" else [263, 362])].mean(0)
+        assert np.linalg.norm(eye.mean.mean(0) - corner) < 0.02
+        front = eye.mean[:, 2].argmin()
+        assert eye.expression[ict.expression_index[f"eyeLookOut{side.capitalize()}"], front, 0] * sign > 0.005
+        assert eye.expression[ict.expression_index[f"eyeLookDown{side.capitalize()}"], front, 1] > 0.005
+    ict.save(tmp_path / "ict.npz")
+    again = FaceModel.load(tmp_path / "ict.npz")
+    assert set(again.parts) == set(ict.parts)
+    np.testing.assert_allclose(again.parts["teeth"].expression, teeth.expression, atol=1e-6)
+    np.testing.assert_array_equal(again.parts["gums"].triangles, ict.parts["gums"].triangles)
+
+
+def test_an_eye_turns_about_its_middle() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(200, 3))
+    points = 0.012 * points / np.linalg.norm(points, axis=1, keepdims=True) + (0.03, 0.0, -0.01)
+    points = np.concatenate([points, [[0.03, 0.0, -0.022]]])  # the pupil, towards the viewer
+    names = tuple(f"eyeLook{way}{side}" for way in ("Up", "Down", "In", "Out") for side in ("Left", "Right"))
+    moves = np.zeros((8, len(points), 3))
+    turn_eye(moves, points, names, "Left")
+    middle = (points.min(0) + points.max(0)) / 2
+    for i, name in enumerate(names):
+        if name.endswith("Right"):
+            assert not moves[i].any()
+            continue
+        np.testing.assert_allclose(np.linalg.norm(points + moves[i] - middle, axis=1), np.linalg.norm(points - middle, axis=1), atol=1e-9)
+    x, y = moves[::2, -1, :2].T
+    assert y[0] < -0.005 < 0.005 < y[1]  # up, down; y points down
+    assert x[2] < -0.005 < 0.005 < x[3]  # the left eye is at +x: in is towards the nose
+
+
+def test_parts_survive_the_file_and_wrong_ones_are_told(tmp_path) -> None:
+    model = load_model()
+    rng = np.random.default_rng(1)
+    A, B = model.identity_count, model.expression_count
+    part = Part(rng.normal(size=(6, 3)).astype(np.float32), rng.normal(size=(A, 6, 3)).astype(np.float32) * 0.01,
+                rng.normal(size=(B, 6, 3)).astype(np.float32) * 0.01, np.array([[0, 1, 2], [3, 4, 5]], np.int32),
+                rng.uniform(size=(4, 2)).astype(np.float32), np.array([[0, 1, 2], [1, 2, 3]], np.int32))
+    model.parts = {"teeth": part}
+    model.save(tmp_path / "m.npz")
+    again = FaceModel.load(tmp_path / "m.npz").parts["teeth"]
+    alpha = rng.normal(size=A)
+    np.testing.assert_allclose(again.neutral(alpha), part.mean + sum(a * b for a, b in zip(alpha, part.identity)), atol=1e-4)
+    np.testing.assert_array_equal(again.uv_triangles, part.uv_triangles)
+    part.triangles[0, 0] = 6
+    model.save(tmp_path / "m.npz")
+    with pytest.raises(MienError, match=r"'teeth\.triangles' points outside its 6"):
+        FaceModel.load(tmp_path / "m.npz")
 
 
 def folder_of(tmp_path: Path, vertices: int, points: int = 68) -> Path:
