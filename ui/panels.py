@@ -4,7 +4,7 @@
 import bpy
 
 from ..mesh.emotion import EMOTIONS
-from ..operators import engine, live, shots
+from ..operators import compare, engine, live, result, shots
 from .common import DONE, OPEN, PROBLEM, STALE, Step, current, has_operator, text
 
 
@@ -97,14 +97,19 @@ class EmotionPanel:
                         depress=shown == "edited").edited = True
         if shown == "stale":
             text(layout, context, "The mesh shows older controls.", STALE)
+        filmed, row = compare.shown(face), layout.row(align=True)
+        for mode, label, _ in compare.MODES:
+            row.operator("mien.compare", text=label, depress=filmed == mode).mode = mode
         layout.operator("mien.difference", icon="COLOR", depress=face.mien.difference)
         if face.mien.difference and shown == "live":
             layout.prop(face.mien, "difference_range")
-            red = face.mien.difference_range
-            text(layout, context, f"Dark blue: 0 mm, green: {red / 2:.1f} mm, red: {red:.1f} mm or more.")
         problem = live.live_shot(face) if shown == "live" else ""
         if isinstance(problem, str) and problem:
             text(layout, context, f"No live edit: {problem}", PROBLEM)
+        preview = result.running()
+        layout.operator("mien.result_preview", icon="RENDER_RESULT", depress=preview is not None)
+        if preview is not None and preview.problem:
+            text(layout, context, preview.problem, PROBLEM)
 
 
 class MIEN_PT_emotion(EmotionPanel, Step, bpy.types.Panel):

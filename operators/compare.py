@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compare: the face as filmed, beside the edited one or as wires over it; a second object that follows the first and is never rendered."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+
+from . import shots
+from .emotion import FaceOperator
+from .face import AFTER_IMPORT, EDIT_KEY
+
+APART = 1.3
+"""Distance of the two faces side by side, in face widths."""
+WIRE = (0.1, 0.75, 1.0, 1.0)
+MODES = (("SIDE", "Side by Side", "The face as filmed stands to the right of the edited one"),
+         ("OVER", "Overlay", "The face as filmed lies as wires over the edited one"))
+
+
+def shown(face: bpy.types.Object) -> str:
+    """"SIDE", "OVER", or "" when no comparison is shown."""
+    filmed = face.mien.filmed
+    if filmed is None or filmed.name not in {o.name for c in face.users_collection for o in c.objects}:
+        return ""
+    return "OVER" if filmed.display_type == "WIRE" else "SIDE"
+
+
+def show(face: bpy.types.Object, mode: str) -> bpy.types.Object:
+    """Put the face as filmed beside or over the face. It shares the performance's action, but has no edit."""
+    hide(face)
+    mesh = face.data.copy()
+    mesh.name = f"{face.name} As Filmed"
+    filmed = bpy.data.objects.new(mesh.name, mesh)
+    face.users_collection[0].objects.link(filmed)
+    if mesh.shape_keys is not None and EDIT_KEY in mesh.shape_keys.key_blocks:
+        filmed.shape_key_remove(mesh.shape_keys.key_blocks[EDIT_KEY])
+    for kind in ("COPY_LOCATION", "COPY_ROTATION"):
+        constraint = filmed.constraints.new(kind)
+        constraint.target = face
+        if kind == "COPY_LOCATION":
+            constraint.use_offset = True
+    filmed.hide_select = filmed.hide_render = True
+    if mode == "SIDE":
+        points = np.empty(3 * len(mesh.vertices), np.float32)
+        mesh.vertices.foreach_get("co", points)
+        filmed.location.x = APART * float(np.ptp(points[::3]))
+    else:
+        filmed.display_type, filmed.show_in_front, filmed.color = "WIRE", True, WIRE
+    face.mien.filmed = filmed
+    return filmed
+
+
+def hide(face: bpy.types.Object) -> None:
+    """Take the comparison away."""
+    filmed, face.mien.filmed = face.mien.filmed, None
+    if filmed is None or filmed == face or shots.is_face(filmed):  # a duplicated face has its own idea of who is who
+        return
+    mesh = filmed.data
+    keys = mesh.shape_keys if mesh is not None else None
+    bpy.data.objects.remove(filmed)
+    if mesh is not None and mesh.users == 0:
+        if keys is not None and keys.animation_data is not None:
+            keys.animation_data_clear()
+        bpy.data.meshes.remove(mesh)
+
+
+def imported(face: bpy.types.Object) -> None:
+    """The face has another mesh and performance: compare with those."""
+    mode = shown(face)
+    if mode:
+        show(face, mode)
+
+
+class MIEN_OT_compare(FaceOperator, bpy.types.Operator):
+    """Show the face as filmed beside the edited face, or as wires over it; press again to take it away"""
+
+    bl_idname = "mien.compare"
+    bl_label = "Compare"
+    bl_options = {"REGISTER", "UNDO"}
+
+    mode: bpy.props.EnumProperty(name="Mode", description="Where the face as filmed is shown", items=MODES, default="SIDE")
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        face = shots.active_face(context)
+        if face is not None and not face.mien.live:
+            cls.poll_message_set("Switch Live Edit on: the comparison is with the live edit")
+            return False
+        return super().poll(context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        face = shots.active_face(context)
+        if shown(face) == self.mode:
+            hide(face)
+            return {"FINISHED"}
+        show(face, self.mode)
+        for area in context.screen.areas if context.screen and self.mode == "OVER" else ():
+            if area.type == "VIEW_3D":
+                area.spaces.active.shading.wireframe_color_type = "OBJECT"
+        return {"FINISHED"}
+
+
+def register() -> None:
+    AFTER_IMPORT.append(imported)
+
+
+def unregister() -> None:
+    AFTER_IMPORT.remove(imported)
+
+
+CLASSES = (MIEN_OT_compare,)

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Mien draws into the 3D viewport: the result preview over the plate, its state, and the legend of the difference map."""
+
+from __future__ import annotations
+
+import blf
+import bpy
+import gpu
+import numpy as np
+from bpy_extras.view3d_utils import location_3d_to_region_2d
+from gpu_extras.batch import batch_for_shader
+
+from ..operators import result, shots
+from ..operators.difference import COLOURS
+
+MARGIN, LINE = 14, 18
+"""Pixels at a scale of 1."""
+TEXT = (1.0, 1.0, 1.0, 0.9)
+
+_texture: tuple[result.Picture, gpu.types.GPUTexture] | None = None
+
+
+def draw() -> None:
+    """The draw handler of all 3D views."""
+    context = bpy.context
+    face = shots.active_face(context)
+    if face is None:
+        return
+    preview = result.running()
+    if preview is not None:
+        draw_result(context, face, preview)
+    if face.mien.difference and face.mien.live and context.space_data.overlay.show_overlays:
+        draw_legend(context, face)
+
+
+def camera_frame(context: bpy.types.Context, face: bpy.types.Object) -> tuple[float, float, float, float] | None:
+    """left, bottom, right, top of the shot's picture in this region; None when the view does not look through the shot's camera."""
+    camera, view = face.mien.camera, context.region_data
+    if camera is None or view is None or view.view_perspective != "CAMERA" or context.space_data.camera != camera:
+        return None
+    corners = [location_3d_to_region_2d(context.region, view, camera.matrix_world @ corner)
+               for corner in camera.data.view_frame(scene=context.scene)]
+    if None in corners:
+        return None
+    xs, ys = [c.x for c in corners], [c.y for c in corners]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def draw_result(context: bpy.types.Context, face: bpy.types.Object, preview: result.Preview) -> None:
+    """The picture, where the plate shows that part of the frame, and one line on its state."""
+    frame = context.scene.frame_current
+    place = camera_frame(context, face)
+    wanted = result.wanted_of(face, frame)
+    if place is None:
+        say(context, ["Result preview: press Numpad 0 to look through the shot's camera"])
+        return
+    picture = preview.picture
+    if picture is not None and wanted is not None and (picture.wanted.folder, picture.wanted.frame) == (wanted.folder, wanted.frame) and picture.box:
+        draw_picture(context, face, picture, place)
+    if not context.space_data.overlay.show_overlays:
+        return
+    if preview.problem:
+        state = preview.problem
+    elif wanted is None:
+        state = "Result preview: this frame is outside the shot"
+    elif preview.waiting_for(wanted):
+        state = "Result preview: " + ("waits for the playback to stop" if result.playing() else "working...")
+    else:
+        state = f"Result preview: frame {frame}" + ("" if picture is None or picture.box else " has no face, it stays as filmed")
+    say(context, [state])
+
+
+def draw_picture(context: bpy.types.Context, face: bpy.types.Object, picture: result.Picture, place: tuple[float, float, float, float]) -> None:
+    """Lay the picture over the camera frame."""
+    info = shots.shot_info(shots.absolute(face.mien.shot_folder))
+    if info.shot is None or picture.box is None:
+        return
+    (left, bottom, right, top), (x0, y0, x1, y1) = place, picture.box
+    across, down = (right - left) / info.shot.plate.width, (top - bottom) / info.shot.plate.height
+    corners = [(left + x * across, top - y * down) for x, y in ((x0, y1), (x1, y1), (x1, y0), (x0, y0))]
+    shader = gpu.shader.from_builtin("IMAGE")
+    batch = batch_for_shader(shader, "TRI_FAN", {"pos": corners, "texCoord": ((0, 0), (1, 0), (1, 1), (0, 1))})
+    gpu.state.blend_set("NONE")
+    shader.bind()
+    shader.uniform_sampler("image", texture_of(picture))
+    batch.draw(shader)
+
+
+def texture_of(picture: result.Picture) -> gpu.types.GPUTexture:
+    """The picture on the graphics card, sent there once."""
+    global _texture
+    if _texture is None or _texture[0] is not picture:
+        height, width = picture.pixels.shape[:2]
+        rgba = np.ones((height, width, 4), np.float32)
+        rgba[..., :3] = picture.pixels[::-1] / np.float32(255)
+        data = gpu.types.Buffer("FLOAT", rgba.size, rgba.ravel())
+        _texture = picture, gpu.types.GPUTexture((width, height), format="RGBA8", data=data)
+    return _texture[1]
+
+
+def draw_legend(context: bpy.types.Context, face: bpy.types.Object) -> None:
+    """The colours of the difference map from 0 mm to the range, at the lower right."""
+    scale = context.preferences.system.ui_scale
+    width, height, margin = 180 * scale, 12 * scale, MARGIN * scale
+    x, y = context.region.width - width - 3 * margin - sidebar(context), 2.5 * margin
+    stops = [x + width * i / (len(COLOURS) - 1) for i in range(len(COLOURS))]
+    shades = np.where(COLOURS < 0.0031308, COLOURS * 12.92, 1.055 * np.maximum(COLOURS, 1e-6) ** (1 / 2.4) - 0.055)
+    places = [(px, py) for px in stops for py in (y, y + height)]
+    colours = [(*map(float, shade), 1.0) for shade in shades for _ in range(2)]
+    shader = gpu.shader.from_builtin("SMOOTH_COLOR")
+    batch_for_shader(shader, "TRI_STRIP", {"pos": places, "color": colours}).draw(shader)
+    most = face.mien.difference_range
+    for at, words in ((x, "0 mm"), (x + width / 2, f"{most / 2:.1f} mm"), (x + width, f"{most:.1f} mm or more")):
+        write(words, at, y - margin, scale, centre=True)
+    write("How far the edit moves the face", x, y + height + 6 * scale, scale)
+
+
+def sidebar(context: bpy.types.Context) -> float:
+    """Pixels of the region that the sidebar covers."""
+    region = next((r for r in context.area.regions if r.type == "UI"), None)
+    overlaps = context.preferences.system.use_region_overlap
+    return region.width if region is not None and overlaps and region.width > 1 else 0
+
+
+def say(context: bpy.types.Context, lines: list[str]) -> None:
+    """Lines at the lower left of the view, beside the toolbar."""
+    scale = context.preferences.system.ui_scale
+    tools = next((r.width for r in context.area.regions if r.type == "TOOLS"), 0)
+    for i, line in enumerate(reversed(lines)):
+        write(line, tools + MARGIN * scale, MARGIN * scale + i * LINE * scale, scale)
+
+
+def write(words: str, x: float, y: float, scale: float, *, centre: bool = False) -> None:
+    """One line of text with a shadow, readable on any plate."""
+    font = 0
+    blf.size(font, 12 * scale)
+    blf.enable(font, blf.SHADOW)
+    blf.shadow(font, 5, 0, 0, 0, 1)
+    blf.color(font, *TEXT)
+    blf.position(font, x - (blf.dimensions(font, words)[0] / 2 if centre else 0), y, 0)
+    blf.draw(font, words)
+    blf.disable(font, blf.SHADOW)
+
+
+_handle: object | None = None
+
+
+def register() -> None:
+    global _handle
+    if not bpy.app.background:
+        _handle = bpy.types.SpaceView3D.draw_handler_add(draw, (), "WINDOW", "POST_PIXEL")
+
+
+def unregister() -> None:
+    global _handle, _texture
+    _texture = None
+    if _handle is not None:
+        bpy.types.SpaceView3D.draw_handler_remove(_handle, "WINDOW")
+        _handle = None
+
+
+CLASSES = ()
