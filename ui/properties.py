@@ -2,11 +2,12 @@
 """What Mien stores in a .blend: `Scene.mien` (which shot) and `Object.mien` (the face: its shot folder and the artist's controls)."""
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from ..mesh.emotion import DEFAULTS
+from ..mesh.model import model_names
 from ..operators import difference as difference_map
-from ..operators import live, shots
+from ..operators import live, shot_list, shots
 
 
 def _unit(label: str, description: str, default: float = 0.0):
@@ -42,6 +43,7 @@ class MienObject(bpy.types.PropertyGroup):
     shot_folder: StringProperty(name="Shot Folder", description="Where this face's track, solve and bake are kept", subtype="DIR_PATH",
                                 options={"PATH_SUPPORTS_BLEND_RELATIVE"})
     camera: PointerProperty(name="Camera", description="The solved camera of this face's shot", type=bpy.types.Object)
+    filmed: PointerProperty(name="As Filmed", description="The unedited face that this one is compared with", type=bpy.types.Object)
     lost: StringProperty(name="Lost Frames", description="Frames without a face; they stay as filmed, and the mesh holds its last pose there")
     solve_hash: StringProperty(options={"HIDDEN"}, description="Which solve this mesh was made from")
     shown_hash: StringProperty(options={"HIDDEN"}, description="Which controls the mesh in the viewport shows; empty: as filmed")
@@ -52,8 +54,38 @@ def _is_face(_self: bpy.types.PropertyGroup, object: bpy.types.Object) -> bool:
     return shots.is_face(object)
 
 
+class MienTrack(bpy.types.PropertyGroup):
+    """A face that a shot follows. Its name is the artist's: the actor, the role."""
+
+    face_number: IntProperty(name="Face", description="Which face of the plate: 0 is the largest", min=0)
+
+
+class MienShot(bpy.types.PropertyGroup):
+    """A shot of the list."""
+
+    plate: StringProperty(name="Plate", description="The footage of this shot", subtype="FILE_PATH", options={"PATH_SUPPORTS_BLEND_RELATIVE"})
+    shot_folder: StringProperty(name="Shot Folder", description="Where this shot's track, solve and bake are kept", subtype="DIR_PATH",
+                                options={"PATH_SUPPORTS_BLEND_RELATIVE"})
+    face_number: IntProperty(name="Face", description="Which face of this shot is followed", min=0)
+    focal_mm: FloatProperty(name="Focal Length", description="Of this shot's lens in mm; 0: found by the solve", min=0.0)
+    model: StringProperty(name="Face Model", description="The face model of this shot's solve")
+    tracks: CollectionProperty(type=MienTrack, name="Faces", description="The faces that this shot follows")
+    track_index: IntProperty(name="Face", description="The face in work", update=shot_list.face_chosen, options=set())
+
+
+def _models(_self: bpy.types.PropertyGroup, _context: bpy.types.Context, _typed: str) -> list[str]:
+    return model_names()
+
+
 class MienScene(bpy.types.PropertyGroup):
     """The shot in view."""
+
+    shots: CollectionProperty(type=MienShot, name="Shots", description="The shots of this scene")
+    shot_index: IntProperty(name="Shot", description="The shot in work", update=shot_list.chosen, options=set())
+    path_base: StringProperty(options={"HIDDEN"}, description="The folder that Mien's relative paths in this file are meant from")
+    model: StringProperty(
+        name="Face Model", description="The face that is fitted to the plate: 'default', or one of your own; empty: as the preferences say",
+        search=_models, search_options={"SUGGESTION"})
 
     plate: StringProperty(name="Plate", description="The footage: a movie, or one picture of a numbered sequence", subtype="FILE_PATH",
                           options={"PATH_SUPPORTS_BLEND_RELATIVE"})
@@ -67,7 +99,7 @@ class MienScene(bpy.types.PropertyGroup):
         default=0.0, min=0.0, soft_max=300.0, precision=1, subtype="DISTANCE_CAMERA", unit="CAMERA")
 
 
-CLASSES = (MienObject, MienScene)
+CLASSES = (MienObject, MienTrack, MienShot, MienScene)
 
 
 def register():
