@@ -3,13 +3,14 @@
 
 Training data for level 1 where there is no footage, and ground truth for its tests. What an actor does on a frame is a sum:
 
-    beta = habit + speech + blinks + glances + brow beats          the neutral part
+    beta = habit + drift + speech + blinks + glances + brow beats  the neutral part
     beta = (neutral part) (1 - e relax) + sum e_i recipe_i         with the emotion, label e
     beta + noise, alpha + noise                                    what a solve would find
 
 * Identity: alpha ~ N(0, 1), the model's prior, clipped at 2.5; each take sees it with a solve's error. For training, every frame wears a
   face of its own (`faces`): how an actor moves does not depend on the bones, and from a few dozen faces the generator learns a
-  list of them instead of keeping the face it is given (measured: identity and unseen cycle errors of 3 mm).
+  list of them instead of keeping the face it is given (measured: identity and unseen cycle errors of 3 mm). For the same reason there
+  are many actors with short takes: a few dozen ways of being sad are learned by heart, and a stranger gets one of them.
 * Speech: sequences of visemes with coarticulation by dominance functions (Cohen & Massaro 1993): at each moment the targets are
   averaged by weights that fall off exponentially with the distance in time; closed lips dominate their surroundings.
 * Emotion: FACS prototypes (mesh/facs.py); each actor has a strength, a weight of every action unit within every emotion, and a
@@ -40,6 +41,9 @@ ALPHA_NOISE = 0.05
 NOISE = 0.06
 """Noise of a solve, in parts of each direction's sigma, correlated over frames by NOISE_MEMORY."""
 NOISE_MEMORY = 0.6
+DRIFT, DRIFT_MEMORY = 0.25, 0.93
+"""What a talking face does besides its words and without meaning it, in parts of each direction's sigma, slowly. Solved footage spreads like
+that; without it every frame off the cast's narrow path is one that the generator has never seen."""
 STRENGTH = 0.15
 """Spread of an actor's expressiveness, as a logarithm."""
 VARIATION = 0.25
@@ -138,16 +142,22 @@ def make_actor(model: FaceModel, rng: np.random.Generator) -> Actor:
                     relax[e, model.expression_index[name]] = amount
     alpha = np.clip(rng.normal(0, 1, model.identity_count), -ALPHA_LIMIT, ALPHA_LIMIT)
     habit = np.abs(rng.normal(0, 0.25, B)) * model.expression_sigma * (model.expression_sigma > 0)
-    habit[[i for i, n in enumerate(model.expression_names) if n.startswith(("jaw", "eyeBlink", "mouthClose", "mouthFunnel", "mouthPucker"))]] = 0
+    habit[still(model)] = 0
     return Actor(alpha, habit, recipes, relax, float(rng.uniform(0.7, 1.3)), float(rng.uniform(8, 14)))
+
+
+def still(model: FaceModel) -> np.ndarray:
+    """(B,) bool: directions that only speech and blinks move; a habit of them would be an open mouth or a closed eye."""
+    return np.array([n.startswith(("jaw", "eyeBlink", "mouthClose", "mouthFunnel", "mouthPucker")) for n in model.expression_names])
 
 
 def perform(model: FaceModel, actor: Actor, visemes: dict[str, np.ndarray], emotion: int | None, level: float, frames: int,
             rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """One take: beta (frames, B) and the emotion's intensity (frames,), 0 throughout when emotion is None."""
     time = np.arange(frames) / FPS
-    beta = actor.habit + actor.articulation * speech(time, actor.pace, visemes, rng)
     index, B = model.expression_index, model.expression_count
+    beta = actor.habit + actor.articulation * speech(time, actor.pace, visemes, rng)
+    beta += _wander((frames, B), DRIFT_MEMORY, rng) * DRIFT * model.expression_sigma * ~still(model)
 
     def add(stem: str, amount: np.ndarray | float) -> None:
         for name in facs.sided(stem):
@@ -167,8 +177,7 @@ def perform(model: FaceModel, actor: Actor, visemes: dict[str, np.ndarray], emot
     if emotion is not None:
         intensity = envelope(time, level, rng)
         beta = beta * (1 - np.clip(intensity[:, None] * actor.relax[emotion], 0, 1)) + intensity[:, None] * actor.recipes[emotion]
-    noise = np.stack([_wander(frames, NOISE_MEMORY, rng) for _ in range(B)], 1)
-    return beta + noise * NOISE * model.expression_sigma, intensity.astype(np.float32)
+    return beta + _wander((frames, B), NOISE_MEMORY, rng) * NOISE * model.expression_sigma, intensity.astype(np.float32)
 
 
 def speech(time: np.ndarray, pace: float, visemes: dict[str, np.ndarray], rng: np.random.Generator) -> np.ndarray:
@@ -213,13 +222,13 @@ def _step(x: np.ndarray) -> np.ndarray:
     return x * x * (3 - 2 * x)
 
 
-def _wander(frames: int, memory: float, rng: np.random.Generator) -> np.ndarray:
-    """(frames,): noise of variance 1 whose neighbours correlate by `memory`."""
-    white = rng.normal(0, 1, frames)
-    out = np.empty(frames)
+def _wander(shape: int | tuple[int, int], memory: float, rng: np.random.Generator) -> np.ndarray:
+    """(frames,) or (frames, columns): noise of variance 1 whose neighbours in time correlate by `memory`."""
+    white = rng.normal(0, 1, shape)
+    out = np.empty_like(white)
     out[0] = white[0]
     scale = (1 - memory**2) ** 0.5
-    for i in range(1, frames):
+    for i in range(1, len(out)):
         out[i] = memory * out[i - 1] + scale * white[i]
     return out
 

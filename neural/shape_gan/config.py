@@ -13,13 +13,13 @@ from ...mesh.errors import MienError
 class CastConfig:
     """The virtual cast (cast.py): how many labelled frames there are."""
 
-    actors: int = 24
+    actors: int = 200
     """virtual actors to train on"""
     held_back: int = 6
     """further actors that are only measured on"""
     takes: int = 3
     """takes of each actor and emotion; the levels 1/3, 2/3 and 1 take turns"""
-    frames: int = 75
+    frames: int = 36
     """frames of a take, at 25 a second"""
     seed: int = 0
     """seed of the cast, apart from that of the training"""

@@ -60,7 +60,7 @@ def test_an_emotion_moves_its_actions_in_proportion(model, data, emotion, direct
     x = data.beta[:, model.expression_index[direction]]
     for actor in range(4):
         mine = (data.actor == actor) & ((e > 0) | data.neutral)
-        assert np.corrcoef(e[mine], x[mine])[0, 1] > 0.85
+        assert np.corrcoef(e[mine], x[mine])[0, 1] > 0.75
         assert x[mine & (e > 0.9)].mean() - x[mine & (e == 0)].mean() > 0.2
 
 
