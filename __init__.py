@@ -5,9 +5,10 @@ This is at once the Blender extension and the root of the package that the engin
 is imported until Blender calls `register`.
 """
 
-MODULES = ("ui.properties", "ui.preferences", "operators.engine", "operators.plate", "operators.track", "operators.face", "operators.emotion",
-           "operators.bake", "operators.live", "operators.preview", "operators.presets", "operators.difference", "operators.composite",
-           "operators.deliver", "operators.handover", "ui.panels", "ui.steps", "ui.handover")
+MODULES = ("ui.properties", "ui.preferences", "operators.engine", "operators.paths", "operators.plate", "operators.shot_list", "operators.track",
+           "operators.face", "operators.emotion", "operators.bake", "operators.bake_command", "operators.live", "operators.preview",
+           "operators.presets", "operators.difference", "operators.compare", "operators.result", "operators.composite", "operators.deliver",
+           "operators.handover", "ui.panels", "ui.steps", "ui.handover", "ui.overlay")
 """What the extension adds, in the order of registration: each module has CLASSES, and may have `register()` and `unregister()`."""
 
 

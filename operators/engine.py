@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -151,11 +151,15 @@ class JobRun:
         self.close()
         return True
 
-    def wait(self) -> None:
-        """Block until all jobs are done. Raises JobFailed."""
+    def wait(self, tell: Callable[[], None] = lambda: None) -> None:
+        """Block until all jobs are done; `tell` is called whenever STATE has news. Raises JobFailed."""
+        def take(message: Message) -> None:
+            self._take(message)
+            tell()
+
         while not self.advance():
             if self.job is not None:
-                self.job.wait(self._take)
+                self.job.wait(take)
 
     def cancel(self) -> None:
         if self.job is not None and STATE.running:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import bpy
 import numpy as np
-from mathutils import Vector
 
 from .. import compat
 from ..mesh.camera import TO_BLENDER
@@ -22,15 +22,16 @@ from ..mesh.errors import MienError
 from ..mesh.frames import frame_ranges, ranges_text
 from ..mesh.model import FaceModel, load_model
 from ..mesh.shot import Shot, Solve, takes
-from . import shots
+from . import shot_items, shots
 from .curves import group_of, remove_curves, write_curve
 from .engine import poll_idle
+from .meshes import add_expressions, new_mesh
+from .parts import EDIT_KEY, build_parts
+from .view import clear_view, look_through_camera
 
 POSE_GROUP, PERFORMANCE_GROUP = "Mien Head Pose", "Mien Performance"
-SLIDER = 10.0
-"""Shape key sliders reach +-10, or Blender would cut off what the solve found."""
-EDIT_KEY = "Mien Edit"
-"""The shape key of the live edit; see operators.live."""
+AFTER_IMPORT: list[Callable[[bpy.types.Object], None]] = []
+"""Called with a face that was imported, or imported again."""
 cached_model = functools.lru_cache(maxsize=2)(load_model)
 
 
@@ -58,6 +59,7 @@ def import_shot(scene: bpy.types.Scene, shot: Shot) -> ImportResult:
     build_mesh(face, name, model, solve.alpha)
     animate(face, shot, solve, model)
     mark_cuts(scene, shot, solve)
+    build_parts(face, name, model, solve.alpha)
     result = ImportResult(face, place_camera(scene, face, name, solve))
     dress(face, name, shot, result)
     show_plate(result, name, shot)
@@ -66,8 +68,11 @@ def import_shot(scene: bpy.types.Scene, shot: Shot) -> ImportResult:
     settings.camera, settings.solve_hash, settings.shown_hash = result.camera, shots.solve_hash(solve), ""
     settings.lost = ranges_text(frame_ranges([shot.frame_number(int(i)) for i in np.flatnonzero(~solve.solved)]))
     scene.mien.plate, scene.mien.face = shots.stored_path(shot.plate_path), face
+    shot_items.enlist(scene)
     first, last = scene.frame_start, scene.frame_end
     scene.frame_set(min(max(scene.frame_current, first), last))
+    for function in AFTER_IMPORT:
+        function(face)
     return result
 
 
@@ -125,19 +130,8 @@ def new_face(scene: bpy.types.Scene, name: str) -> bpy.types.Object:
 
 def build_mesh(face: bpy.types.Object, name: str, model: FaceModel, alpha: np.ndarray) -> None:
     """Give the object a new mesh: the person's neutral face, UVs, one shape key per expression direction and one for the edit. The old mesh goes."""
-    mesh = bpy.data.meshes.new(f"{name} Face")
-    turn = TO_BLENDER.astype(np.float32)
-    neutral = model.neutral(alpha).astype(np.float32) @ turn.T
-    corners = np.ascontiguousarray(model.triangles, np.int32).ravel()
-    mesh.vertices.add(model.vertex_count)
-    mesh.vertices.foreach_set("co", neutral.ravel())
-    mesh.loops.add(len(corners))
-    mesh.loops.foreach_set("vertex_index", corners)
-    mesh.polygons.add(len(model.triangles))
-    mesh.polygons.foreach_set("loop_start", np.arange(0, len(corners), 3, dtype=np.int32))
-    mesh.uv_layers.new(name="UVMap").uv.foreach_set("vector", model.uv[model.uv_triangles].astype(np.float32).ravel())
-    mesh.update(calc_edges=True)
-    mesh.shade_smooth()
+    neutral = model.neutral(alpha)
+    mesh = new_mesh(f"{name} Face", neutral, model.triangles, model.uv, model.uv_triangles)
     old = face.data
     for material in old.materials:
         mesh.materials.append(material)
@@ -149,12 +143,7 @@ def build_mesh(face: bpy.types.Object, name: str, model: FaceModel, alpha: np.nd
     if old.users == 0:
         bpy.data.meshes.remove(old)
         mesh.name = mesh_name
-    face.shape_key_add(name="Neutral", from_mix=False)
-    moved = neutral[None] + model.expression @ turn.T
-    for expression, points in zip(model.expression_names, moved):
-        key = face.shape_key_add(name=expression, from_mix=False)
-        key.slider_min, key.slider_max = -SLIDER, SLIDER
-        key.points.foreach_set("co", points.ravel())
+    add_expressions(face, neutral, model.expression_names, model.expression)
     make_edit_key(face)
     mesh.shape_keys.name = f"{name} Face"
 
@@ -293,24 +282,12 @@ def dress(face: bpy.types.Object, name: str, shot: Shot, result: ImportResult) -
 
 # -- operator -----------------------------------------------------------------------------------------------------------------------
 
-def look_through_camera(context: bpy.types.Context) -> None:
-    """Show the textured face over the plate in the 3D views of this screen."""
-    for area in context.screen.areas if context.screen else ():
-        if area.type == "VIEW_3D":
-            space = area.spaces.active
-            space.shading.color_type, space.shading.light = "TEXTURE", "FLAT"
-            space.clip_start = min(space.clip_start, 0.01)
-            space.region_3d.view_perspective = "CAMERA"
-            with context.temp_override(area=area, region=next(r for r in area.regions if r.type == "WINDOW")):
-                if bpy.ops.view3d.view_center_camera.poll():
-                    bpy.ops.view3d.view_center_camera()
-
-
 def use_face(scene: bpy.types.Scene, face: bpy.types.Object, shot: Shot) -> None:
     """Make an imported face the scene's shot in work."""
     set_scene(scene, shot)
     scene.camera = face.mien.camera or scene.camera
     scene.mien.shot_folder, scene.mien.plate, scene.mien.face = face.mien.shot_folder, shots.stored_path(shot.plate_path), face
+    shot_items.enlist(scene)
     scene.frame_set(min(max(scene.frame_current, scene.frame_start), scene.frame_end))
 
 
@@ -346,23 +323,6 @@ class MIEN_OT_use_face(bpy.types.Operator):
         use_face(scene, face, shot)
         select_face(context, face)
         return {"FINISHED"}
-
-
-def clear_view(context: bpy.types.Context, camera: bpy.types.Object) -> list[str]:
-    """Hide in the viewport what encloses the shot's camera, such as the cube of a new file: one would see nothing but its inside.
-
-    Returns a sentence for each object hidden.
-    """
-    hidden = []
-    for thing in context.view_layer.objects:
-        if thing.type != "MESH" or thing.hide_get() or shots.is_face(thing):
-            continue
-        corners = np.array([thing.matrix_world @ Vector(corner) for corner in thing.bound_box])
-        place = np.array(camera.matrix_world.translation)
-        if (corners.min(0) < place).all() and (place < corners.max(0)).all():
-            thing.hide_set(True)
-            hidden.append(f"'{thing.name}' is hidden in the viewport, it stands around the shot's camera; Alt H shows it again.")
-    return hidden
 
 
 class MIEN_OT_import_face(bpy.types.Operator):

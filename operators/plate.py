@@ -10,7 +10,7 @@ import bpy
 
 from ..mesh.errors import MienError
 from ..mesh.shot import Shot
-from . import shots
+from . import shot_items, shots
 
 MOVIES = frozenset((".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mxf", ".mpg", ".mpeg", ".mts", ".m2ts", ".ogv", ".wmv", ".flv", ".3gp"))
 STILLS = frozenset((".png", ".tif", ".tiff", ".jpg", ".jpeg", ".exr", ".dpx"))
@@ -66,6 +66,7 @@ def choose_plate(scene: bpy.types.Scene, path: Path) -> Path:
         settings.face = None
     settings.plate, settings.shot_folder = shots.stored_path(plate), shots.stored_path(folder)
     shots.forget()
+    shot_items.enlist(scene)
     return folder
 
 
@@ -105,6 +106,7 @@ class MIEN_OT_choose_plate(bpy.types.Operator):
         except MienError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        shot_items.let_go(context)
         self.report({"INFO"}, f"The shot's data goes to {folder.name}; press Track and Solve next.")
         return {"FINISHED"}
 
@@ -132,6 +134,8 @@ class MIEN_OT_open_shot(bpy.types.Operator):
         settings = context.scene.mien
         settings.plate, settings.shot_folder, settings.face = shots.stored_path(shot.plate_path), shots.stored_path(shot.folder), None
         shots.forget()
+        shot_items.enlist(context.scene)
+        shot_items.let_go(context)
         self.report({"INFO"}, f"The shot {shots.shot_name(shot.folder)} has {shot.plate.frame_count} frames.")
         return {"FINISHED"}
 

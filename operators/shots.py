@@ -6,8 +6,10 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -92,7 +94,15 @@ class ShotInfo:
     cuts: list[int] = field(default_factory=list)
     lost: str = ""
     solve_hash: str = ""
-    baked: int = 0
+    baked_frames: frozenset[int] = frozenset()
+    """Numbers of the frames that the current version holds, of whatever settings and curves."""
+    baked_settings: dict[str, Any] = field(default_factory=dict)
+    """What they were baked with."""
+    versions: list[int] = field(default_factory=list)
+
+    @property
+    def baked(self) -> int:
+        return len(self.baked_frames)
 
     @property
     def is_tracked(self) -> bool:
@@ -103,6 +113,8 @@ class ShotInfo:
         return self.solved > 0
 
 
+FILES = ("shot.json", "track.npz", "solve.npz", "bake/current.json")
+"""What `ShotInfo` is read from, besides the manifest of the current version."""
 _seen: dict[Path, tuple[float, tuple, ShotInfo]] = {}
 
 
@@ -112,41 +124,50 @@ def shot_info(folder: Path) -> ShotInfo:
     looked, stamp, info = _seen.get(folder, (-1e9, (), ShotInfo(folder)))
     if now - looked < LOOK_AGAIN:
         return info
-    names = ("shot.json", "track.npz", "solve.npz", "bake/manifest.json")
-    current = tuple(_stamp(folder / name) for name in names)
+    current = tuple(_stamp(folder / name) for name in FILES) + (_stamp(info.shot.bake_folder / "manifest.json") if info.shot else None,)
     if current != stamp or looked < 0:
-        info = _read(folder)
+        info = _read(folder, info, [a == b for a, b in zip(current, stamp)])
     _seen[folder] = (now, current, info)
     return info
 
 
 def forget() -> None:
-    """Look at the disk again at the next call: a job has just written."""
-    _seen.clear()
+    """Look at the disk again at the next call: a job has just written. What did not change is not read again."""
+    for folder, (_, stamp, info) in _seen.items():
+        _seen[folder] = (0.0, stamp, info)
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _read(folder: Path) -> ShotInfo:
+def _read(folder: Path, before: ShotInfo, same: Sequence[bool]) -> ShotInfo:
+    """`same` tells which of FILES are those that `before` was read from: they are not read again."""
     info = ShotInfo(folder)
     if not (folder / "shot.json").exists():
         return info
+    same_shot, same_track, same_solve = [*same[:3], False, False, False][:3]
     try:
         shot = info.shot = Shot.load(folder)
-        if shot.track_path.exists():
+        if same_shot and same_track and not before.problem:
+            info.tracked, info.faces = before.tracked, before.faces
+        elif shot.track_path.exists():
             track = Track.load(shot)
             info.tracked, info.faces = int(track.found.sum()), int(track.faces.max(initial=0))
-        if shot.solve_path.exists():
+        if same_shot and same_solve and not before.problem:
+            for name in ("solved", "reprojection", "focal_mm", "cuts", "lost", "solve_hash"):
+                setattr(info, name, getattr(before, name))
+        elif shot.solve_path.exists():
             _read_solve(info, shot)
+        info.versions = shot.bake_versions()
         manifest = shot.bake_folder / "manifest.json"
         if manifest.exists():
-            info.baked = len(read_json(manifest).get("frames", ()))
+            data = read_json(manifest)
+            info.baked_frames, info.baked_settings = frozenset(map(int, data.get("frames", ()))), data.get("settings", {})
     except MienError as error:
         info.problem = str(error)
     return info
@@ -248,17 +269,6 @@ def plate_changed(scene: bpy.types.Scene, info: ShotInfo) -> bool:
 def face_stale(face: bpy.types.Object, info: ShotInfo | None) -> bool:
     """The shot was solved again since the import."""
     return info is not None and bool(info.solve_hash) and face.mien.solve_hash != info.solve_hash
-
-
-def bake_stale(face: bpy.types.Object, info: ShotInfo) -> str:
-    """Why the bake is out of date, as the end of a sentence; "" when it is not."""
-    if face_stale(face, info):
-        return "out of date: the shot was solved again since"
-    if info.shot is not None and info.baked < info.shot.plate.frame_count:
-        return "not complete: press Bake to go on"
-    if face.mien.bake_hash != controls_hash(face):
-        return "out of date: an emotion or setting changed since"
-    return ""
 
 
 def shown(face: bpy.types.Object) -> str:

@@ -3,7 +3,7 @@
 
 import bpy
 
-from ..operators import shots
+from ..operators import bake_state, shots
 from .common import DONE, OPEN, STALE, Step, current, running, text
 
 
@@ -103,23 +103,28 @@ class MIEN_PT_bake(Step, bpy.types.Panel):
     bl_order = 50
 
     def state(self, context: bpy.types.Context) -> str:
-        face, info = shots.active_face(context), current(context)
-        if face is None or info is None or not info.baked:
+        baked = bake_state.bake_state(shots.active_face(context), current(context))
+        if baked is None or baked.count(bake_state.MISSING) == len(baked.frames):
             return OPEN
-        return STALE if shots.bake_stale(face, info) else DONE
+        return DONE if baked.count(bake_state.FRESH) == len(baked.frames) else STALE
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, face, info = self.layout, shots.active_face(context), current(context)
         layout.use_property_split, layout.use_property_decorate = True, False
         if face is not None:
             layout.prop(face.mien, "glasses")
-        if running(layout, "Bake"):
-            return
-        if face is not None and info is not None and info.shot is not None and info.baked:
-            stale = shots.bake_stale(face, info)
-            total = info.shot.plate.frame_count
-            text(layout, context, f"{info.baked} of {total} frames baked" + (f"; {stale}." if stale else ", up to date."), STALE if stale else "NONE")
-        layout.operator("mien.bake", icon="RENDER_ANIMATION")
+        baked = bake_state.bake_state(face, info)
+        if baked is not None and baked.count(bake_state.MISSING) < len(baked.frames):
+            fresh = baked.count(bake_state.FRESH)
+            layout.progress(factor=fresh / len(baked.frames), text=f"{fresh} of {len(baked.frames)} frames")
+            if fresh < len(baked.frames):
+                text(layout, context, baked.text + ".", STALE)
+        if info is not None and info.baked:
+            row = layout.row(align=True)
+            row.operator_menu_enum("mien.use_bake_version", "version", text=f"Version v{info.shot.bake_version:03d}", icon="DOCUMENTS")
+            row.operator("mien.new_bake_version", text="", icon="ADD")
+        if not running(layout, "Bake"):
+            layout.operator("mien.bake", icon="RENDER_ANIMATION")
 
 
 CLASSES = (MIEN_PT_plate, MIEN_PT_track, MIEN_PT_face, MIEN_PT_bake)

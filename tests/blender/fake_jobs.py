@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
 
 from mien.mesh.errors import MienError
+from mien.mesh.files import write_json
+from mien.mesh.shot import Shot
 
 
 def note(job, params):
@@ -41,8 +44,15 @@ def solve(params, report):
 
 
 def bake(params, report):
+    """Keeps the books of a bake and writes no pictures."""
     note("bake", params)
-    return {"baked": 4, "total": 12, "rest": 8, "jitter": 1.0}
+    shot = Shot.load(params["folder"])
+    shot.bake_folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(shot.emotion_path, shot.bake_folder / "emotion.npz")
+    numbers = [shot.frame_number(i) for i in range(shot.plate.frame_count)]
+    wanted = [n for n in numbers if not params.get("frames") or any(a <= n <= b for a, b in params["frames"])]
+    write_json(shot.bake_folder / "manifest.json", {"settings": params["settings"], "frames": {str(n): "x" for n in wanted}})
+    return {"baked": len(wanted), "total": len(numbers), "rest": 8, "jitter": 1.0, "version": shot.bake_version}
 
 
 def selftest(params, report):

@@ -228,7 +228,7 @@ def test_cancelling(fake_engine, tmp_path, monkeypatch, way) -> None:
 # -- bake -------------------------------------------------------------------------------------------------------------------------
 
 def test_bake_writes_the_curves_and_knows_when_it_is_out_of_date(fake_engine, blender, saved, make_shot) -> None:
-    from mien.operators import shots
+    from mien.operators import bake_state, shots
     shot = make_shot(folder=saved.parent)
     with pytest.raises(RuntimeError, match="press Import Face"):
         blender.ops.mien.bake()
@@ -244,12 +244,10 @@ def test_bake_writes_the_curves_and_knows_when_it_is_out_of_date(fake_engine, bl
     assert asked(shot.folder) == [{"job": "bake", "folder": str(shot.folder), "settings": {"editor": "analytic", "glasses": "off"}}]
     curves = EmotionCurves.load(shot.emotion_path)
     assert np.all(np.diff(curves.emotions[:, 4]) > 0)
-    (shot.bake_folder).mkdir()
-    (shot.bake_folder / "manifest.json").write_text(json.dumps({"frames": {str(n): "x" for n in range(1001, 1013)}}))
-    shots.forget()
-    assert shots.bake_stale(face, shots.shot_info(shot.folder)) == ""
+    assert bake_state.bake_state(face, shots.shot_info(shot.folder)).text == "12 of 12 frames baked"
     face.mien.sad = 0.1
-    assert "changed since" in shots.bake_stale(face, shots.shot_info(shot.folder))
+    state = bake_state.bake_state(face, shots.shot_info(shot.folder))
+    assert state.text == "0 of 12 frames baked; 12 out of date (1001-1012): an emotion changed since"
 
 
 # -- the real jobs ------------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rows of the scene's list of shots, kept up to date by whatever gives the scene a shot."""
+
+from __future__ import annotations
+
+import bpy
+
+from . import shots
+
+PER_SHOT = ("face_number", "focal_mm", "model")
+"""Settings of MienScene that each shot has for itself."""
+
+
+def find(scene: bpy.types.Scene, folder: str) -> int:
+    """Index of the shot with that folder (as stored), -1 when it is not listed."""
+    wanted = shots.absolute(folder) if folder else None
+    return next((i for i, item in enumerate(scene.mien.shots) if wanted and shots.absolute(item.shot_folder) == wanted), -1)
+
+
+def enlist(scene: bpy.types.Scene) -> None:
+    """List the scene's shot where it is not, mark it as the one in work, and bring its faces up to date."""
+    settings = scene.mien
+    if not settings.shot_folder:
+        return
+    index = find(scene, settings.shot_folder)
+    if index < 0:
+        item = settings.shots.add()
+        index = len(settings.shots) - 1
+        for name in PER_SHOT:
+            setattr(item, name, getattr(settings, name))
+    item = settings.shots[index]
+    item.shot_folder, item.plate, item.name = settings.shot_folder, settings.plate, shots.shot_name(shots.absolute(settings.shot_folder))
+    if settings.shot_index != index:
+        settings.shot_index = index
+    numbers = {face_number(face) for face in faces_of(scene, item)} | tracked_faces(item)
+    for gone in reversed([i for i, track in enumerate(item.tracks) if track.face_number not in numbers]):
+        item.tracks.remove(gone)
+    for number in sorted(numbers - {track.face_number for track in item.tracks}):
+        track = item.tracks.add()
+        track.face_number, track.name = number, f"Face {number}"
+
+
+def faces_of(scene: bpy.types.Scene, item: bpy.types.PropertyGroup) -> list[bpy.types.Object]:
+    """The imported faces of a listed shot."""
+    folder = shots.absolute(item.shot_folder)
+    return [face for face in shots.faces(scene) if shots.absolute(face.mien.shot_folder) == folder]
+
+
+def face_number(face: bpy.types.Object) -> int:
+    """Which face of its plate an imported face is."""
+    info = shots.shot_info(shots.absolute(face.mien.shot_folder))
+    return info.shot.face if info.shot else 0
+
+
+def tracked_faces(item: bpy.types.PropertyGroup) -> set[int]:
+    """The numbers of the faces that the shot folder has a track of."""
+    info = shots.shot_info(shots.absolute(item.shot_folder))
+    return {info.shot.face} if info.shot and info.is_tracked else set()
+
+
+def let_go(context: bpy.types.Context) -> None:
+    """The panels follow the active face: a face of another shot than the scene's is not active any more."""
+    view_layer, folder = context.view_layer, context.scene.mien.shot_folder
+    active = view_layer.objects.active if view_layer else None
+    if shots.is_face(active) and shots.absolute(active.mien.shot_folder) != shots.absolute(folder):
+        view_layer.objects.active = None
+
+
+CLASSES = ()

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Saving elsewhere, moving and renaming: the .blend goes on finding its shot folders."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def two_shots(blender, saved, make_shot):
+    """A scene with two imported shots beside the .blend, and a composite scene of the second."""
+    for name in ("one", "two"):
+        shot = make_shot(name, folder=saved.parent, frames=3)
+        blender.ops.mien.open_shot(directory=str(shot.folder))
+        blender.ops.mien.import_face()
+    from mien.operators import composite
+    composite.shot_scene(shot, "composite")
+    blender.ops.wm.save_mainfile()
+    return saved
+
+
+def folders(blender) -> list[Path]:
+    """Where each of Mien's paths leads."""
+    scenes, faces = list(blender.data.scenes), [o for o in blender.data.objects if o.type == "MESH" and o.mien.shot_folder]
+    stored = [f.mien.shot_folder for f in faces] + [s["mien_shot"] for s in scenes if s.get("mien_shot")]
+    stored += [item.shot_folder for s in scenes for item in s.mien.shots] + [s.mien.shot_folder for s in scenes if s.mien.shot_folder]
+    assert len(stored) == 6
+    return [Path(blender.path.abspath(p)).resolve() for p in stored]
+
+
+def check(blender, beside: Path) -> None:
+    assert {p.name for p in folders(blender)} == {"one.mien", "two.mien"}
+    assert all(p.parent == beside.resolve() and (p / "shot.json").exists() for p in folders(blender))
+    scene = next(s for s in blender.data.scenes if s.mien.plate)
+    assert Path(blender.path.abspath(scene.mien.plate)).parent.resolve() == (beside / "footage").resolve()
+
+
+def test_save_as_into_another_folder(blender, two_shots, tmp_path) -> None:
+    elsewhere = tmp_path / "else" / "deep" / "copy.blend"
+    elsewhere.parent.mkdir(parents=True)
+    blender.ops.wm.save_as_mainfile(filepath=str(elsewhere))
+    check(blender, two_shots.parent)
+    assert blender.context.scene.mien.shot_folder == "//../../shots and é/two.mien"
+    blender.ops.wm.open_mainfile(filepath=str(elsewhere))
+    check(blender, two_shots.parent)
+    blender.ops.wm.open_mainfile(filepath=str(two_shots))
+    check(blender, two_shots.parent)
+
+
+def test_save_a_copy_leaves_the_open_file_alone(blender, two_shots, tmp_path) -> None:
+    elsewhere = tmp_path / "copy.blend"
+    blender.ops.wm.save_as_mainfile(filepath=str(elsewhere), copy=True)
+    check(blender, two_shots.parent)
+    assert blender.context.scene.mien.shot_folder == "//two.mien"
+    blender.ops.wm.open_mainfile(filepath=str(elsewhere))
+    check(blender, two_shots.parent)
+
+
+def test_a_save_that_fails_changes_nothing(blender, two_shots, tmp_path) -> None:
+    with pytest.raises(RuntimeError):
+        blender.ops.wm.save_as_mainfile(filepath=str(tmp_path / "no such folder" / "x.blend"))
+    assert blender.context.scene.mien.shot_folder == "//two.mien"
+    check(blender, two_shots.parent)
+
+
+def test_moved_and_renamed_with_its_shot_folders(blender, two_shots, tmp_path) -> None:
+    blender.ops.wm.read_homefile(use_empty=True)
+    moved = tmp_path / "archive"
+    shutil.move(two_shots.parent, moved)
+    (moved / "scene.blend").rename(moved / "renamed.blend")
+    blender.ops.wm.open_mainfile(filepath=str(moved / "renamed.blend"))
+    check(blender, moved)
+    blender.ops.wm.save_as_mainfile(filepath=str(tmp_path / "up.blend"))  # and Save As from the new place
+    check(blender, moved)
+
+
+def test_undo_after_save_as(blender, two_shots, tmp_path) -> None:
+    """Undo brings back property values from before Save As, whose paths were told from the old folder."""
+    from mien.operators import paths
+    elsewhere = tmp_path / "else" / "copy.blend"
+    elsewhere.parent.mkdir()
+    before = [s.mien.path_base for s in blender.data.scenes], blender.context.scene.mien.shot_folder
+    blender.ops.wm.save_as_mainfile(filepath=str(elsewhere))
+    for scene, base in zip(blender.data.scenes, before[0]):
+        scene.mien.path_base = base
+    paths.rewrite(lambda stored: paths.moved(stored, str(elsewhere.parent), str(two_shots.parent)))  # as undo would
+    assert blender.context.scene.mien.shot_folder == before[1]
+    paths._undo_post()
+    check(blender, two_shots.parent)
+
+
+def test_the_first_save_makes_paths_relative(blender, make_shot, tmp_path) -> None:
+    shot = make_shot("talk", frames=3)
+    blender.ops.mien.open_shot(directory=str(shot.folder))
+    assert Path(blender.context.scene.mien.shot_folder).is_absolute()
+    blender.ops.wm.save_as_mainfile(filepath=str(tmp_path / "first.blend"))
+    assert blender.context.scene.mien.shot_folder == "//talk.mien"
