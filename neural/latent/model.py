@@ -47,8 +47,11 @@ class LatentImageModel(Protocol):
         """Hex digits over everything that changes a result; it goes into the content hash of a bake."""
         ...
 
-    def encode(self, images: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-        """enc(t): images (N, H, W, 3) float32 0..1, mask (N, H, W) float32 0..1 of what is known (None: all) -> latents (N, *latent_shape)."""
+    def encode(self, images: np.ndarray, mask: np.ndarray | None = None, expected: np.ndarray | None = None) -> np.ndarray:
+        """enc(t): images (N, H, W, 3) float32 0..1, mask (N, H, W) float32 0..1 of what is known (None: all) -> latents (N, *latent_shape).
+
+        expected (N, *latent_shape): what the latents should be where the mask leaves them open; a model may do without.
+        """
         ...
 
     def decode(self, latents: np.ndarray) -> np.ndarray:

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The eigen model: pictures as a mean and a few principal components, fitted in seconds on a CPU.
+
+Two fits: `EigenFit` streams whole pictures, batch by batch, in constant memory (the incremental SVD of Ross et al. 2008, "Incremental
+Learning for Robust Visual Tracking", with its correction of the mean); `fit_masked` takes few pictures of which each shows only a part
+(principal components by expectation and maximisation, Roweis 1998, with shrinkage as in Tipping & Bishop 1999).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from ...mesh.errors import MienError
+from ...mesh.files import atomic_path, check_arrays, write_json
+from .model import SCHEMA, describe, model_files
+
+SWEEPS = 8
+"""Rounds of `fit_masked`."""
+MEAN_TRUST = 0.3
+"""Pictures that the background counts for in the mean of a masked fit."""
+
+
+@dataclass(frozen=True, eq=False)
+class EigenImages:
+    """Implements LatentImageModel. K components over the M texels that vary; everywhere else a picture is the mean."""
+
+    mean: np.ndarray
+    """(H, W, 3) float32."""
+    where: np.ndarray
+    """(M,) int32: the texels that vary, in the flattened picture."""
+    components: np.ndarray
+    """(K, 3 M) float32, orthonormal rows; held in half precision, so that a loaded model gives the same bytes as a new one."""
+    variance: np.ndarray
+    """(K,) float32: of the latents over the pictures of the fit."""
+    noise: float
+    """Variance, a value, that the components leave over."""
+    explained: float
+    """Part of the variance that the components carry, 0 to 1."""
+
+    kind = "eigen"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.mean.shape[0], self.mean.shape[1]
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        return (len(self.components),)
+
+    @cached_property
+    def hash(self) -> str:
+        digest = hashlib.sha256()
+        for array in (self.mean, self.where, self.components, self.variance):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:16]
+
+    def _flat(self, images: np.ndarray) -> np.ndarray:
+        """(N, H, W, 3) -> (N, 3 M)."""
+        return images.reshape(len(images), -1, 3)[:, self.where].reshape(len(images), -1)
+
+    @cached_property
+    def _mean(self) -> np.ndarray:
+        return self._flat(self.mean[None])[0]
+
+    def encode(self, images: np.ndarray, mask: np.ndarray | None = None, expected: np.ndarray | None = None) -> np.ndarray:
+        """The latents: exact projection without a mask; with one the most probable ones (Tipping & Bishop 1999), given what is seen."""
+        values = self._flat(images) - self._mean
+        if mask is None:
+            return values @ self.components.T
+        out = np.zeros((len(images), len(self.components)), np.float32)
+        prior = np.diag(max(self.noise, 1e-8) / np.maximum(self.variance.astype(np.float64), 1e-8))
+        for i, (row, seen) in enumerate(zip(values, mask.reshape(len(mask), -1)[:, self.where])):
+            some = np.flatnonzero(seen > 0)
+            start = expected[i].astype(np.float64) if expected is not None else np.zeros(len(prior))
+            if len(some) == 0:
+                out[i] = start
+                continue
+            index = (3 * some[:, None] + np.arange(3)).ravel()
+            part, weight = self.components[:, index], np.repeat(seen[some], 3)
+            left = (part * weight) @ part.T + prior
+            out[i] = start + np.linalg.solve(left, (part * weight) @ (row[index] - start.astype(np.float32) @ part))
+        return out
+
+    def decode(self, latents: np.ndarray) -> np.ndarray:
+        out = np.repeat(self.mean[None], len(latents), 0)
+        values = self._mean + latents.astype(np.float32) @ self.components
+        out.reshape(len(out), -1, 3)[:, self.where] = values.reshape(len(out), -1, 3)
+        return out
+
+    def delta(self, latents: np.ndarray, change: np.ndarray) -> np.ndarray:
+        """Linear, so it does not depend on `latents`."""
+        out = np.zeros((len(change), *self.mean.shape), np.float32)
+        out.reshape(len(out), -1, 3)[:, self.where] = (change.astype(np.float32) @ self.components).reshape(len(change), -1, 3)
+        return out
+
+    def save(self, folder: Path, name: str) -> None:
+        arrays, description = model_files(folder, name)
+        with atomic_path(arrays) as temporary:
+            save_file({"mean": np.ascontiguousarray(self.mean), "where": np.ascontiguousarray(self.where), "variance": self.variance,
+                       "components": self.components.astype(np.float16)}, temporary)
+        write_json(description, {"schema": SCHEMA, "kind": self.kind, "noise": self.noise, "explained": self.explained})
+
+    @classmethod
+    def load(cls, folder: Path, name: str) -> EigenImages:
+        """Raises MienError when a file is missing, damaged or of another kind."""
+        path, about = model_files(folder, name)[0], describe(folder, name)
+        try:
+            a = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise MienError(f"{path} cannot be read ({error}); delete it and train the model again.") from error
+        check_arrays(path, a, {"mean": (None, None, 3), "where": (None,), "variance": (None,)})
+        check_arrays(path, a, {"components": (len(a["variance"]), 3 * len(a["where"]))})
+        return cls(a["mean"], a["where"], a["components"].astype(np.float32), a["variance"], float(about["noise"]), float(about["explained"]))
+
+
+def _finished(mean: np.ndarray, where: np.ndarray, components: np.ndarray, variance: np.ndarray, total: float) -> EigenImages:
+    """total: the variance of a whole picture."""
+    kept = float(variance.sum())
+    left = max(total - kept, 0.0)
+    return EigenImages(mean.astype(np.float32), where.astype(np.int32), components.astype(np.float16).astype(np.float32),
+                       variance.astype(np.float32), left / max(3 * len(where), 1), kept / max(total, 1e-12))
+
+
+class EigenFit:
+    """Principal components of pictures that come in batches; memory holds K components and one batch."""
+
+    def __init__(self, mask: np.ndarray, components: int, background: np.ndarray):
+        """mask (H, W) bool: texels that vary; background (H, W, 3): what the others are."""
+        self._where, self._most, self._background = np.flatnonzero(mask), components, background
+        self._count, self._total = 0, 0.0
+        self._mean = np.zeros(3 * len(self._where), np.float32)
+        self._scaled = np.zeros((0, len(self._mean)), np.float32)
+
+    def add(self, images: np.ndarray) -> None:
+        """images (n, H, W, 3) float32 0..1."""
+        rows = images.reshape(len(images), -1, 3)[:, self._where].reshape(len(images), -1)
+        n, m = self._count, len(rows)
+        mean = rows.mean(0)
+        drift = np.sqrt(n * m / (n + m)) * (mean - self._mean)
+        rows = rows - mean
+        self._total += float(np.einsum("ij,ij->", rows, rows, dtype=np.float64)) + float(drift.astype(np.float64) @ drift)
+        stack = np.concatenate([self._scaled, rows, drift[None]])
+        self._mean += (m / (n + m)) * (mean - self._mean)
+        self._count = n + m
+        values, vectors = np.linalg.eigh((stack @ stack.T).astype(np.float64))
+        keep = np.argsort(values)[::-1][: self._most]
+        keep = keep[values[keep] > 1e-9 * max(values.max(), 1e-12)]
+        self._scaled = vectors[:, keep].T.astype(np.float32) @ stack
+
+    def model(self) -> EigenImages:
+        """What was learnt so far."""
+        squared = np.einsum("ij,ij->i", self._scaled, self._scaled, dtype=np.float64)
+        components = self._scaled / np.sqrt(np.maximum(squared, 1e-20))[:, None].astype(np.float32)
+        # The largest value of a component is positive: the sign of an eigenvector is nobody's choice.
+        strongest = np.take_along_axis(components, np.abs(components).argmax(1)[:, None], 1)
+        mean = self._background.reshape(-1, 3).astype(np.float32).copy()
+        mean[self._where] = self._mean.reshape(-1, 3)
+        scale = max(self._count - 1, 1)
+        return _finished(mean.reshape(self._background.shape), self._where, components * np.sign(strongest), squared / scale, self._total / scale)
+
+
+def fit_masked(images: np.ndarray, seen: np.ndarray, background: np.ndarray, components: int) -> EigenImages:
+    """A model of pictures that each show only a part.
+
+    images (N, H, W, 3) float32 0..1; seen (N, H, W) 0..1: how far a texel counts; background (H, W, 3): what is expected of a texel
+    that few pictures show. Texels that none shows stay the background.
+    """
+    where = np.flatnonzero((seen > 0).any(0))
+    N, M = len(images), len(where)
+    x = images.reshape(N, -1, 3)[:, where].reshape(N, -1)
+    w = np.repeat(seen.reshape(N, -1)[:, where], 3, 1).astype(np.float32)
+    ground = background.reshape(-1, 3)[where].ravel().astype(np.float32)
+    mean = ((w * x).sum(0) + MEAN_TRUST * ground) / (w.sum(0) + MEAN_TRUST)
+    filled = mean + w * (x - mean)
+    K = max(min(components, N - 1), 0)
+    basis, variance, total = np.zeros((K, 3 * M), np.float32), np.zeros(K), 0.0
+    for _ in range(SWEEPS if K else 0):
+        centred = filled - mean
+        values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+        total = float(values.sum())
+        values, vectors = np.maximum(values[::-1][:K], 1e-12), vectors[:, ::-1][:, :K]
+        basis = (vectors / np.sqrt(values)).T.astype(np.float32) @ centred
+        noise = max(total - values.sum(), 0) / max(N - K, 1)
+        shrunk = vectors * np.sqrt(values) * np.maximum(values - noise, 0) / values
+        filled = w * x + (1 - w) * (mean + shrunk.astype(np.float32) @ basis)
+        variance = values / max(N - 1, 1)
+    picture = background.reshape(-1, 3).astype(np.float32).copy()
+    picture[where] = mean.reshape(-1, 3)
+    return _finished(picture.reshape(background.shape), where, basis, variance, total / max(N - 1, 1))

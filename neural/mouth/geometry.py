@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the mouth is: a frontal crop that the head's motion has been taken out of, by the projective transform of section 3.5.2.
+
+An atlas shows the mouth twice, one above the other: as seen from the skull, where upper teeth stand still, and as seen from the
+jaw, where lower teeth do. Crop coordinates are pixels of one such half, x right, y down, the first pixel's centre at (0.5, 0.5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ...mesh.model import FaceModel
+from ..rendering.mesh import MOUTH_ROWS, RenderMesh
+from ..rendering.raster import rasterise
+
+WIDTH, HEIGHT = 256, 128
+"""Pixels of one half of the atlas."""
+SPAN = 0.72
+"""Width of the crop, in distances of the outer eye corners."""
+ABOVE = 0.35
+"""Part of the crop that lies above the middle of the closed mouth."""
+CHIN = (152, 148, 377, 175, 199, 200)
+"""Landmarks that go with the jaw."""
+EDGE = 0.06
+"""Part of the way between the lips that is left to them on each side: a tracked contour is never exact."""
+UPPER_FADE, LOWER_FADE = (0.35, 0.85), (0.15, 0.65)
+"""Way from the upper lip to the lower over which the upper half ends, and over which the lower half begins."""
+
+
+@dataclass(frozen=True, eq=False)
+class MouthPose:
+    """The mouth of one frame, as filmed or as edited."""
+
+    homography: np.ndarray
+    """(3, 3): picture pixels -> crop pixels of the skull."""
+    lips: np.ndarray
+    """(V + extra, 2): the render mesh's points in crop pixels of the skull."""
+    jaw: np.ndarray
+    """(2,): how far the jaw is from where it rests, crop pixels."""
+    shape: np.ndarray
+    """(D,): lips and jaw in hundredths of the distance of the outer eye corners, what a mouth is told by."""
+
+
+def ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Smooth step from 0 at low to 1 at high."""
+    t = np.clip((x - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+class MouthGeometry:
+    """The crop of one identity. Raises nothing; `available` is False for a model without a mouth opening."""
+
+    def __init__(self, mesh: RenderMesh, alpha: np.ndarray):
+        model: FaceModel = mesh.model
+        self.available = mesh.mouth is not None and all(int(i) in set(map(int, model.landmark_ids)) for i in CHIN) and "lips" in model.regions
+        if not self.available or mesh.mouth is None:
+            return
+        upper, lower, rows = mesh.mouth
+        self.model, self._mesh = model, mesh
+        self.upper, self.lower = upper, lower
+        self._ring = np.flatnonzero(model.regions["lips"] > 0.3)
+        self.chin = model.vertices_of_landmarks(list(CHIN))
+        self._neutral = model.neutral(alpha).astype(np.float64)
+        inside = set(map(int, rows.ravel()))
+        self.triangles = np.array([t for t in mesh.triangles[mesh.face_count :] if inside & set(map(int, t))], np.int32)
+        way = np.zeros((model.vertex_count + mesh.extra, 1), np.float32)
+        way[lower] = 1
+        for row, (share, _) in zip(rows, MOUTH_ROWS):
+            way[row, 0] = share
+        way[np.intersect1d(upper, lower)] = 0.5
+        self.way = way
+        """(V + extra, 1): 0 on the upper inner lip, 1 on the lower."""
+        self.scale = WIDTH / (SPAN * model.eye_distance)
+        """Crop pixels a metre."""
+        centre = self._neutral[np.concatenate([upper, lower]), :2].mean(0)
+        self._origin = centre - np.array([WIDTH / 2, ABOVE * HEIGHT]) / self.scale
+
+    def mesh_points(self, xy: np.ndarray) -> np.ndarray:
+        """(V, 2) -> (V + extra, 2): with the points between the lips."""
+        return self._mesh.points(xy)
+
+    def _frontal(self, beta: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+        """(n, 2) crop pixels of vertices on the face that looks straight ahead: l' of section 3.5.2."""
+        move = np.tensordot(beta.astype(np.float64), self.model.expression[:, vertices, :2], 1)
+        return (self._neutral[vertices, :2] + move - self._origin) * self.scale
+
+    def _jaw(self, beta: np.ndarray) -> np.ndarray:
+        return np.tensordot(beta.astype(np.float64), self.model.expression[:, self.chin, :2], 1).mean(0) * self.scale
+
+    def pose(self, beta: np.ndarray, xy: np.ndarray, homography: np.ndarray | None = None) -> MouthPose | None:
+        """The mouth of a frame: beta (B,), xy (V, 2) the vertices on the picture; None where they fit no projective transform.
+
+        homography: that of the frame as filmed, for the same frame as edited: an edit moves lips, not heads.
+        """
+        if homography is None:
+            source = xy[self._ring].astype(np.float64)
+            homography, _ = cv2.findHomography(source, self._frontal(beta, self._ring), 0)
+            if homography is None or not np.isfinite(homography).all():
+                return None
+        lips = carry(homography, self._mesh.points(xy))
+        jaw = self._jaw(beta)
+        chain = lips[np.concatenate([self.upper, self.lower])].ravel()
+        unit = 100 / (self.scale * self.model.eye_distance)
+        return MouthPose(homography, lips, jaw, (np.concatenate([chain, jaw]) * unit).astype(np.float32))
+
+    def between(self, points: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Points (V + extra, 2) on a picture (H, W) -> the way from the upper lip to the lower (H, W), and the opening (H, W) bool."""
+        out, z = np.zeros((*size, 1), np.float32), np.full(size, np.inf, np.float32)
+        rasterise(points.astype(np.float32), np.zeros(len(points), np.float32), self.triangles, self.way, out, z, 0.0)
+        return out[..., 0], np.isfinite(z)
+
+    def crop(self, working: np.ndarray, pose: MouthPose) -> tuple[np.ndarray, np.ndarray]:
+        """A frame (H, W, 3) float32 -> its atlas (2 HEIGHT, WIDTH, 3) and how far each texel is seen inside the mouth (2 HEIGHT, WIDTH) 0..1."""
+        halves, seen = [], []
+        for offset, fade, sign in ((np.zeros(2), UPPER_FADE, -1.0), (pose.jaw, LOWER_FADE, 1.0)):
+            shift = np.array([[1, 0, -offset[0]], [0, 1, -offset[1]], [0, 0, 1]])
+            halves.append(cv2.warpPerspective(working, _centred(shift @ pose.homography), (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE))
+            way, opening = self.between(pose.lips - offset, (HEIGHT, WIDTH))
+            inner = cv2.erode(opening.astype(np.uint8), np.ones((3, 3), np.uint8)) * (way > EDGE) * (way < 1 - EDGE)
+            seen.append(inner * (ramp(way, *fade) if sign > 0 else 1 - ramp(way, *fade)))
+        return np.concatenate(halves), np.concatenate(seen).astype(np.float32)
+
+
+def carry(homography: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    """(n, 2) points through a projective transform."""
+    return cv2.perspectiveTransform(xy[None].astype(np.float64), homography)[0]
+
+
+def _centred(homography: np.ndarray) -> np.ndarray:
+    """OpenCV counts pixels from their centres, we from their corners."""
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    return np.linalg.inv(half) @ homography @ half

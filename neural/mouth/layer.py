@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The mouth of an edited frame, laid over the moved plate inside the lips only.
+
+Where the plate shows the cavity its own pixels are kept: upper teeth where they were, for the skull does not smile, lower teeth moved
+with the jaw. What the edit bares beyond that is decoded from the mouth model and goes back through the inverse transform.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from ..latent.working import from_working, to_working
+from ..rendering.renderer import FaceLayer, sample
+from .geometry import EDGE, HEIGHT, MouthGeometry, MouthPose, carry, ramp
+from .model import MouthModel
+
+SOFT = 0.005
+"""Softness of the lips' inner edge, as a part of the face's width."""
+STILL, MOVED = 0.002, 0.010
+"""Largest move of the inner lips, in face widths: below the first the plate's own mouth stays as it is, above the second it is made anew."""
+OPEN_FULL = 1500.0
+"""Texels of the atlas seen on a frame above which its own mouth tells everything about it."""
+MARGIN = 6
+"""Pixels around the lips that are worked on."""
+SHADOW, SHADOW_WIDTH = 0.45, 0.012
+"""How much darker what was never seen gets under the lips, and how far in, in face widths."""
+
+
+@dataclass(frozen=True, eq=False)
+class MouthTrack:
+    """The latents of a shot's mouths."""
+
+    latents: np.ndarray
+    """(T, L) float32, as seen on each frame, smoothed within takes."""
+    seen: np.ndarray
+    """(T,) float32: texels of the atlas that the frame shows."""
+
+
+class MouthLayer:
+    """Fills the mouths of one shot; everything is loaded, so `over` is a pure function of the frame."""
+
+    def __init__(self, geometry: MouthGeometry, model: MouthModel, track: MouthTrack, amount: float, locked: int | None, linear: bool):
+        """locked: index of the frame whose mouth is used everywhere; linear: the plate's pixels are scene-linear."""
+        self._geometry, self._model, self._track, self._amount, self._locked, self._linear = geometry, model, track, amount, locked, linear
+
+    def latents(self, index: int, before: MouthPose, after: MouthPose) -> np.ndarray:
+        """(1, L): as seen, and as the new shape of the mouth has it where little is seen."""
+        if self._locked is not None:
+            return self._track.latents[self._locked][None]
+        unseen = 1 - min(1.0, float(self._track.seen[index]) / OPEN_FULL)
+        at = np.array([index, index])
+        was, now = self._model.expected(np.stack([before.shape, after.shape]), at)
+        return (self._track.latents[index] + unseen * (now - was))[None]
+
+    def over(self, layer: FaceLayer, plate: np.ndarray, index: int, beta: np.ndarray, change: np.ndarray, before: np.ndarray,
+             after: np.ndarray) -> FaceLayer:
+        """The layer with its mouth filled.
+
+        plate (H, W, C); beta, change (B,) coefficients and what the edit adds; before, after (V, 2) pixels, vertices as filmed and as edited.
+        """
+        g = self._geometry
+        filmed = g.pose(beta, before)
+        if filmed is None:
+            return layer
+        edited = g.pose(beta + change, after, filmed.homography)
+        lips = np.concatenate([g.upper, g.lower])
+        face_width = float(np.ptp(after[:, 0]))
+        activity = self._amount * float(ramp(np.linalg.norm(after[lips] - before[lips], axis=1).max() / face_width, STILL, MOVED))
+        l, t, r, b = layer.box
+        both = np.concatenate([before[lips], after[lips]])
+        x0, y0 = (max(int(v), edge) for v, edge in zip(np.floor(both.min(0)) - MARGIN, (l, t)))
+        x1, y1 = (min(int(v), edge) for v, edge in zip(np.ceil(both.max(0)) + MARGIN, (r, b)))
+        if edited is None or activity <= 0 or x1 - x0 < 4 or y1 - y0 < 4:
+            return layer
+        size, origin = (y1 - y0, x1 - x0), np.array([x0, y0])
+        way, opening = g.between(g.mesh_points(after) - origin, size)
+        inside = _inward(opening, SOFT * face_width)
+        if not inside.any():
+            return layer
+        old_way, old_opening = g.between(g.mesh_points(before) - origin, size)
+        shown = _inward(old_opening & (old_way > EDGE) & (old_way < 1 - EDGE), SOFT * face_width)
+        # Upper teeth stand still, lower ones go with the jaw; what lies between, tongue and dark, is stretched.
+        jaw = (after[g.chin] - before[g.chin]).mean(0)
+        field = (ramp(way, 0.3, 0.7)[..., None] * -jaw).astype(np.float32)
+        own = to_working(sample(plate, (x0, y0, x1, y1), field)[..., :3], self._linear)
+        grid = np.stack(np.meshgrid(np.arange(x1 - x0, dtype=np.float32), np.arange(y1 - y0, dtype=np.float32)), -1) + field
+        shown = cv2.remap(shown, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR)[..., None]
+        made = self._decoded(self.latents(index, filmed, edited), edited, way, size, origin)
+        depth = cv2.distanceTransform(opening.astype(np.uint8), cv2.DIST_L2, 3)[..., None]
+        made *= 1 - SHADOW * np.exp(-depth / (SHADOW_WIDTH * face_width))
+        interior = shown * own + (1 - shown) * made
+        part = slice(y0 - t, y1 - t), slice(x0 - l, x1 - l)
+        patch = layer.patch.copy()
+        region = patch[part]
+        below = to_working(region[..., :3], self._linear)
+        mixed = from_working(below + activity * inside[..., None] * (interior - below), patch.dtype, self._linear)
+        np.copyto(region[..., :3], mixed, where=(inside > 0)[..., None])
+        return replace(layer, patch=patch)
+
+    def _decoded(self, latents: np.ndarray, pose: MouthPose, way: np.ndarray, size: tuple[int, int], origin: np.ndarray) -> np.ndarray:
+        """The model's mouth on the picture (h, w, 3), through the inverse transform: the skull's half above, the jaw's below."""
+        atlas = self._model.images.decode(latents)[0]
+        y, x = np.mgrid[: size[0], : size[1]]
+        crop = carry(pose.homography, np.stack([x.ravel(), y.ravel()], 1) + origin + 0.5).reshape(*size, 2)
+        halves = []
+        for half, offset in ((atlas[:HEIGHT], np.zeros(2)), (atlas[HEIGHT:], pose.jaw)):
+            at = (crop - offset - 0.5).astype(np.float32)
+            halves.append(cv2.remap(half, at[..., 0], at[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
+        share = ramp(way, 0.3, 0.7)[..., None]
+        return np.clip(halves[0] + share * (halves[1] - halves[0]), 0, None)
+
+
+def _inward(mask: np.ndarray, softness: float) -> np.ndarray:
+    """(h, w) bool -> float32 that is 0 outside and rises to 1 within about `softness` pixels of the edge, less where the mask is thin."""
+    solid = mask.astype(np.uint8)
+    thick = float(cv2.distanceTransform(solid, cv2.DIST_L2, 3).max(initial=0))
+    sigma = max(0.6, min(softness, 0.5 * thick))
+    return np.clip(2 * cv2.GaussianBlur(solid.astype(np.float32), (0, 0), sigma) - 1, 0, 1) * solid
