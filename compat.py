@@ -151,3 +151,10 @@ def ensure_channelbag(data: bpy.types.ID, name: str) -> bpy.types.ActionChannelb
     layer = action.layers[0] if action.layers else action.layers.new("Layer")
     strip = layer.strips[0] if layer.strips else layer.strips.new(type="KEYFRAME")
     return strip.channelbag(animation.action_slot, ensure=True)
+
+
+def share_action(source: bpy.types.ID, target: bpy.types.ID) -> None:
+    """Let `target`, a data-block of the same type, play the curves of `source`: its action, its slot."""
+    animation = target.animation_data or target.animation_data_create()
+    animation.action = source.animation_data.action
+    animation.action_slot = source.animation_data.action_slot

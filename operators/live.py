@@ -24,6 +24,7 @@ from ..mesh.shot import Shot, Solve
 from . import shots
 from .bake import EDITOR
 from .face import EDIT_KEY, check_fit, make_edit_key, model_of
+from .parts import parts_of, write_edit
 from .sampling import held, sample_frames
 
 SMALL = 1e-6
@@ -121,6 +122,8 @@ def set_live(face: bpy.types.Object, on: bool, frame: int) -> None:
     key = edit_key(face, make=on)
     if key is not None:
         key.mute = not on
+    for part in parts_of(face).values():
+        part.data.shape_keys.key_blocks[EDIT_KEY].mute = not on
     _written.pop(face.session_uid, None)
     apply(face, frame)
 
@@ -141,9 +144,13 @@ def apply(face: bpy.types.Object, frame: int) -> bool:
         return False
     points = np.empty(3 * live.model.vertex_count, np.float32)
     face.data.shape_keys.key_blocks[0].points.foreach_get("co", points)
-    if not curves.at_rest.all():
-        points += live.offsets(*live.editor.edit(window, curves))
+    if curves.at_rest.all():
+        alpha, beta = np.zeros(live.model.identity_count), np.zeros(live.model.expression_count)
+    else:
+        alpha, beta = live.editor.edit(window, curves)
+        points += live.offsets(alpha, beta)
     key.points.foreach_set("co", points)
+    write_edit(face, live.model, alpha, beta)
     face.update_tag(refresh={"DATA"})
     _written[face.session_uid] = asked
     for function in AFTER_WRITE:

@@ -16,6 +16,7 @@ from .meshes import add_expressions, new_mesh
 
 COLOURS = {"teeth": (0.75, 0.7, 0.6, 1.0), "gums": (0.45, 0.15, 0.15, 1.0), "eye_left": (0.8, 0.8, 0.78, 1.0), "eye_right": (0.8, 0.8, 0.78, 1.0)}
 EDIT_KEY = "Mien Edit"
+"""The shape key of the live edit, on the face and on its parts; see operators.live."""
 
 
 def parts_of(face: bpy.types.Object) -> dict[str, bpy.types.Object]:
@@ -38,12 +39,12 @@ def build_parts(face: bpy.types.Object, name: str, model: FaceModel, alpha: np.n
         made.parent, made.mien.part, made.hide_select = face, kind, True
         add_expressions(made, points, model.expression_names, part.expression)
         key = made.shape_key_add(name=EDIT_KEY, from_mix=False)
-        key.value, key.lock_shape = 1.0, True
+        key.value, key.lock_shape, key.mute = 1.0, True, not face.mien.live
         compat.share_action(face.data.shape_keys, made.data.shape_keys)
         made.data.materials.append(_material(kind))
 
 
-def write_edit(face: bpy.types.Object, model: FaceModel, alpha: np.ndarray, beta: np.ndarray, shown: bool) -> None:
+def write_edit(face: bpy.types.Object, model: FaceModel, alpha: np.ndarray, beta: np.ndarray) -> None:
     """What the live edit, a change of alpha (A,) and beta (B,), does to the parts on the frame in view."""
     for kind, made in parts_of(face).items():
         part, keys = model.parts.get(kind), made.data.shape_keys
@@ -54,7 +55,6 @@ def write_edit(face: bpy.types.Object, model: FaceModel, alpha: np.ndarray, beta
         keys.key_blocks[0].points.foreach_get("co", points)
         moved = np.tensordot(beta, part.expression, 1) + np.tensordot(alpha, part.identity, 1)
         key.points.foreach_set("co", points + (moved @ TO_BLENDER.T).astype(np.float32).ravel())
-        key.mute = not shown
         made.update_tag(refresh={"DATA"})
 
 
