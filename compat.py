@@ -35,6 +35,11 @@ def compositor_tree(scene: bpy.types.Scene, name: str) -> tuple[bpy.types.NodeTr
     return tree, output.inputs[0]
 
 
+def existing_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree | None:
+    """The scene's compositor tree, for panels, which may not make one."""
+    return scene.compositing_node_group if bpy.app.version >= (5, 0, 0) else scene.node_tree
+
+
 def over_sockets(node: bpy.types.Node) -> tuple[bpy.types.NodeSocket, bpy.types.NodeSocket, bpy.types.NodeSocket]:
     """(background, foreground, factor) of an Alpha Over node; their order differs between 4.5 and 5.0."""
     if bpy.app.version >= (5, 0, 0):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import bpy
 
@@ -134,10 +135,15 @@ def build_composite(scene: bpy.types.Scene, shot: Shot) -> None:
     set_frame_in_range(scene)
 
 
-def matte_controls(tree: bpy.types.NodeTree) -> dict[str, float]:
-    """Erode, Blur and Opacity as they stand in a composite tree; empty when it has none yet."""
+CONTROLS = ("Erode", "Blur", "Opacity", "Gain", "Grain")
+"""Inputs of the node group that the artist sets; Occlusion is fed by a mask."""
+
+
+def matte_controls(tree: bpy.types.NodeTree) -> dict[str, Any]:
+    """The artist's inputs as they stand in a composite tree; empty when it has none yet."""
     node = tree.nodes.get(groups.OVER)
-    return {name: node.inputs[name].default_value for name in ("Erode", "Blur", "Opacity")} if node and node.inputs else {}
+    found = {name: node.inputs[name].default_value for name in CONTROLS if name in node.inputs} if node else {}
+    return {name: tuple(value) if name == "Gain" else value for name, value in found.items()}
 
 
 def set_linear(scene: bpy.types.Scene, linear: bool) -> None:

@@ -16,7 +16,7 @@ OVER = "Mien Over Plate"
 ALPHA = "Mien Plate Alpha"
 CODED = "Mien Exact Code"
 TAG, VERSION_TAG = "mien_group", "mien_version"
-VERSION = 1
+VERSION = 2
 LINEAR, SRGB = "Linear Rec.709", "sRGB"
 
 
@@ -37,15 +37,16 @@ class Builder:
     def link(self, source: bpy.types.NodeSocket, target: bpy.types.NodeSocket) -> None:
         self.tree.links.new(source, target)
 
-    def math(self, operation: str, a: bpy.types.NodeSocket, b: bpy.types.NodeSocket | float, name: str, row: int = 0) -> bpy.types.NodeSocket:
+    def math(self, operation: str, a: bpy.types.NodeSocket | float, b: bpy.types.NodeSocket | float, name: str,
+             row: int = 0) -> bpy.types.NodeSocket:
         """a (operation) b."""
         node = self.add("ShaderNodeMath", name, row=row)
         node.operation = operation
-        self.link(a, node.inputs[0])
-        if isinstance(b, bpy.types.NodeSocket):
-            self.link(b, node.inputs[1])
-        else:
-            node.inputs[1].default_value = b
+        for socket, value in zip(node.inputs, (a, b)):
+            if isinstance(value, bpy.types.NodeSocket):
+                self.link(value, socket)
+            else:
+                socket.default_value = value
         node.inputs[2].default_value = 0.0  # COMPARE's tolerance
         return node.outputs[0]
 
@@ -89,11 +90,12 @@ class Builder:
 
 
 def over_group() -> bpy.types.NodeTree:
-    """"Mien Over Plate": Plate, Face, Matte, Erode (px), Blur (px), Opacity -> Image, Matte.
+    """"Mien Over Plate": Plate, Face, Matte, Erode (px), Blur (px), Opacity, Occlusion, Gain, Grain -> Image, Matte.
 
-    Plate and Face are scene-linear and premultiplied. With m the matte eroded, then blurred, then times opacity:
-    image = plate (1 - m c) + face m a, where c is the face's coverage (1 within the matte) and a the plate's own alpha, which stays.
-    Where m is 0 the plate passes unchanged, and erode 0, blur 0, opacity 1 leave the matte as it was baked.
+    Plate and Face are scene-linear and premultiplied. With m the matte eroded, then blurred, then times opacity times (1 - occlusion):
+    image = plate (1 - m c) + face' m a, where c is the face's coverage (1 within the matte) and a the plate's own alpha, which stays;
+    face' is the face times gain plus grain. Where m is 0 the plate passes unchanged, and erode 0, blur 0, opacity 1, occlusion 0 leave the
+    matte as it was baked, gain 1 and grain 0 the face.
     """
     return _shared(OVER, _fill_over)
 
@@ -132,7 +134,7 @@ def _socket(tree: bpy.types.NodeTree, name: str, kind: str, tip: str, default: f
     socket = tree.interface.new_socket(name, description=tip, in_out="INPUT", socket_type=f"NodeSocket{kind}")
     if default is not None:
         socket.default_value, socket.min_value, socket.max_value = default, low, high
-        if name == "Opacity":
+        if name in ("Opacity", "Occlusion"):
             socket.subtype = "FACTOR"
 
 
@@ -154,6 +156,10 @@ def _fill_over(tree: bpy.types.NodeTree) -> None:
     _socket(tree, "Erode", "Int", "Shrink the matte by this many pixels; negative numbers grow it", 0, -256, 256)
     _socket(tree, "Blur", "Float", "Soften the matte's edge by this many pixels, after eroding", 0.0, 0.0, 256.0)
     _socket(tree, "Opacity", "Float", "How much of the edit is seen; 0 is the plate", 1.0)
+    _socket(tree, "Occlusion", "Float", "Where something stands before the face, such as a hand: 1 keeps the plate. Feed it from a mask", 0.0)
+    _socket(tree, "Gain", "Color", "Multiplies the face's colour, to match a plate that was graded since; white leaves it")
+    tree.interface.items_tree["Gain"].default_value = (1, 1, 1, 1)
+    _socket(tree, "Grain", "Float", "Noise that is added to the face, new on each frame; the plate's own grain is kept at 0", 0.0)
     build, inputs, sink = _ends(tree, {"Image": "Color", "Matte": "Float"})
 
     size = build.math("MULTIPLY", inputs["Erode"], -1.0, "Shrink", row=1)
@@ -166,12 +172,15 @@ def _fill_over(tree: bpy.types.NodeTree) -> None:
     build.link(erode.outputs[0], blur.inputs["Image"])
     build.link(inputs["Blur"], blur.inputs["Size"])
     matte = build.math("MULTIPLY", build.channel(blur.outputs[0], "Red", "Soft matte", row=1), inputs["Opacity"], "Opacity", row=1)
+    seen = build.math("SUBTRACT", 1.0, inputs["Occlusion"], "Not occluded", row=1)
+    matte = build.math("MULTIPLY", matte, seen, "Unoccluded matte", row=1)
 
     plate_alpha = build.channel(inputs["Plate"], "Alpha", "Plate alpha", row=2)
     combine = build.add("CompositorNodeCombineColor", "Alpha as grey", row=2)
     for channel in ("Red", "Green", "Blue"):
         build.link(plate_alpha, combine.inputs[channel])
-    face = build.mix("MULTIPLY", inputs["Face"], combine.outputs[0], "Face within the plate", row=2)
+    graded = build.mix("MULTIPLY", inputs["Face"], inputs["Gain"], "Gain", row=2)
+    face = build.mix("MULTIPLY", _grained(build, graded, inputs), combine.outputs[0], "Face within the plate", row=2)
     over = build.add("CompositorNodeAlphaOver", "Over", row=0)
     background, foreground, factor = compat.over_sockets(over)
     build.link(inputs["Plate"], background)
@@ -180,6 +189,33 @@ def _fill_over(tree: bpy.types.NodeTree) -> None:
     build.link(build.alpha(over.outputs[0], plate_alpha, "The plate's alpha"), sink.inputs["Image"])
     build.link(matte, sink.inputs["Matte"])
     sink.location.x = (build.column + 1) * 220
+
+
+def _grained(build: Builder, face: bpy.types.NodeSocket, inputs: bpy.types.NodeInputs) -> bpy.types.NodeSocket:
+    """The face plus white noise of its own for each frame. As in a camera's file it grows with the square root of the light."""
+    place = build.add("CompositorNodeImageCoordinates", "Pixel", row=3)
+    build.link(inputs["Plate"], place.inputs[0])
+    time = build.add("CompositorNodeSceneTime", "Frame", row=4)
+    frame = build.add("ShaderNodeCombineXYZ", "Frame as z", row=4)
+    build.link(time.outputs["Frame"], frame.inputs["Z"])
+    seed = build.add("ShaderNodeVectorMath", "Pixel and frame", row=3)
+    build.link(next(s for s in place.outputs if s.name == "Pixel"), seed.inputs[0])
+    build.link(frame.outputs[0], seed.inputs[1])
+    noise = build.add("ShaderNodeTexWhiteNoise", "Noise", row=3)
+    noise.noise_dimensions = "3D"
+    build.link(seed.outputs[0], noise.inputs["Vector"])
+    centred = build.add("ShaderNodeVectorMath", "Noise around 0", row=3)
+    centred.operation = "SUBTRACT"
+    build.link(noise.outputs["Color"], centred.inputs[0])
+    centred.inputs[1].default_value = (0.5, 0.5, 0.5)
+    light = build.math("MAXIMUM", build.channel(face, "Green", "Light", row=4), 0.0, "Not below 0", row=4)
+    light = build.math("MINIMUM", light, 64.0, "Finite", row=4)
+    strength = build.math("MULTIPLY", build.math("POWER", light, 0.5, "Root of the light", row=4), inputs["Grain"], "Grain", row=4)
+    scaled = build.add("ShaderNodeVectorMath", "Grain of the frame", row=3)
+    scaled.operation = "SCALE"
+    build.link(centred.outputs[0], scaled.inputs[0])
+    build.link(strength, scaled.inputs["Scale"])
+    return build.mix("ADD", face, scaled.outputs[0], "Face and grain", row=2)
 
 
 def _fill_alpha(tree: bpy.types.NodeTree) -> None:

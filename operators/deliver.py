@@ -23,25 +23,33 @@ from .render_job import first_line
 
 PICTURE, SOUND = "Mien Picture", "Mien Sound"
 FORMATS = (
-    ("H264", "H.264 (mp4)", "H.264 with AAC sound, for review"),
+    ("H264", "H.264 (mp4)", "H.264 with AAC sound"),
+    ("REVIEW", "H.264 Review (mp4)", "H.264 with the shot's name and the frame number burnt into the picture"),
     ("PRORES", "ProRes (mov)", "ProRes 422 HQ, or 4444 for plates of more than 8 bits or with alpha, with uncompressed sound"),
+    ("PRORES4444", "ProRes 4444 (mov)", "ProRes 4444 for any plate, with uncompressed sound"),
     ("PNG", "PNG sequence", "Pictures of the plate's own depth; what was not edited is the plate, bit for bit"),
     ("EXR", "OpenEXR sequence", "Scene-linear pictures"),
 )
-SUFFIXES = {"H264": (".mp4", ".mov", ".m4v"), "PRORES": (".mov",), "PNG": (".png",), "EXR": (".exr",)}
+SUFFIXES = {"H264": (".mp4", ".mov", ".m4v"), "REVIEW": (".mp4", ".mov", ".m4v"), "PRORES": (".mov",), "PRORES4444": (".mov",),
+            "PNG": (".png",), "EXR": (".exr",)}
 """Allowed suffixes of a format, the default first."""
-MOVIES = ("H264", "PRORES")
+MOVIES = ("H264", "REVIEW", "PRORES", "PRORES4444")
+BURN_IN = 30
+"""The burnt-in text's height is this part of the picture's."""
 AUDIO_KBITS = 192
 CHANNELS = {"MONO": "MONO", "STEREO": "STEREO", "SURROUND4": "SURROUND4", "SURROUND51": "SURROUND51", "SURROUND71": "SURROUND71"}
 """A sound's channels and the output's; anything else is delivered in stereo."""
 
 
-def build_delivery(shot: Shot) -> bpy.types.Scene:
+def build_delivery(shot: Shot, handles: int = 0) -> bpy.types.Scene:
     """The sequencer scene of the shot: the composite (built as well) and, where the plate has sound, its sound, cut to the plate's length.
 
-    Strips that the artist added stay. Raises MienError when the plate's file is missing.
+    `handles`: that many frames at each end lie beyond the cut; they stay in the strips, for a transition or a later trim, and are not
+    rendered. Strips that the artist added stay. Raises MienError when the plate's file is missing or nothing is left between the handles.
     """
     plate = shot.plate
+    if 2 * handles >= plate.frame_count:
+        raise MienError(f"Handles of {handles} frames leave nothing of the {plate.frame_count} frames of {shot.folder.name}; choose fewer.")
     source = composite.shot_scene(shot, composite.COMPOSITE)
     composite.build_composite(source, shot)
     scene = composite.shot_scene(shot, composite.DELIVERY)
@@ -61,7 +69,10 @@ def build_delivery(shot: Shot) -> bpy.types.Scene:
     picture.blend_type = "REPLACE"
     if plate.audio and plate.kind == "movie":
         _add_sound(strips, shot, _free(used | {picture.channel}, 2), first, last)
-    scene.frame_start, scene.frame_end = first, last
+    scene.frame_start, scene.frame_end = first + handles, last - handles
+    for strip in (strips[name] for name in (PICTURE, SOUND) if name in strips):
+        strip.frame_final_start = scene.frame_start
+        strip.frame_final_end = min(strip.frame_final_end, scene.frame_end + 1)
     composite.set_frame_in_range(scene)
     return scene
 
@@ -92,33 +103,46 @@ def set_format(scene: bpy.types.Scene, shot: Shot, file_format: str, suffix: str
         render.image_settings.exr_codec = "ZIP"
     if file_format not in MOVIES:
         return
+    prores = file_format.startswith("PRORES")
     odd = plate.width % 2 or plate.height % 2
-    if file_format == "PRORES" and plate.width % 2:
+    if prores and plate.width % 2:
         raise MienError(f"Blender writes ProRes only with an even width, the plate is {plate.width} wide; deliver as H.264 or as a sequence.")
     compat.set_movie_output(scene, "RGB")
     ffmpeg = render.ffmpeg
     ffmpeg.format = "MPEG4" if suffix in (".mp4", ".m4v") else "QUICKTIME"
-    if file_format == "H264":
+    if not prores:
         ffmpeg.codec = "H264"
         # 4:2:0 needs even sizes; without loss Blender writes 4:4:4, which takes any.
         ffmpeg.constant_rate_factor = "LOSSLESS" if odd else "PERC_LOSSLESS"
         ffmpeg.ffmpeg_preset = "GOOD"
     else:
         ffmpeg.codec = "PRORES"
-        ffmpeg.ffmpeg_prores_profile = "4444" if plate.alpha or plate.bits > 8 else "422_HQ"
+        ffmpeg.ffmpeg_prores_profile = "4444" if file_format == "PRORES4444" or plate.alpha or plate.bits > 8 else "422_HQ"
         if plate.alpha:
             render.image_settings.color_mode = "RGBA"
-    _set_audio(scene, file_format)
+    _set_audio(scene, prores)
+    if file_format == "REVIEW":
+        burn_in(render, shot)
 
 
-def _set_audio(scene: bpy.types.Scene, file_format: str) -> None:
+def burn_in(render: bpy.types.RenderSettings, shot: Shot) -> None:
+    """The shot's name and the frame number, written into the picture."""
+    for name in (p.identifier for p in render.bl_rna.properties if p.identifier.startswith("use_stamp") and p.type == "BOOLEAN"):
+        if name != "use_stamp":
+            setattr(render, name, name in ("use_stamp_frame", "use_stamp_note", "use_stamp_labels"))
+    render.use_stamp, render.stamp_note_text = True, shots.shot_name(shot.folder)
+    render.stamp_font_size = max(8, shot.plate.height // BURN_IN)
+    render.stamp_foreground, render.stamp_background = (1, 1, 1, 1), (0, 0, 0, 0.6)
+
+
+def _set_audio(scene: bpy.types.Scene, uncompressed: bool) -> None:
     """Sound as in the plate: its sample rate and channels; no audio track for a plate without sound."""
     ffmpeg = scene.render.ffmpeg
     sounds = [s.sound for s in scene.sequence_editor.strips if s.type == "SOUND" and not s.mute and s.sound]
     if not sounds:
         ffmpeg.audio_codec = "NONE"
         return
-    ffmpeg.audio_codec = "PCM" if file_format == "PRORES" else "AAC"
+    ffmpeg.audio_codec = "PCM" if uncompressed else "AAC"
     ffmpeg.audio_bitrate = AUDIO_KBITS
     sound = max(sounds, key=lambda s: s.samplerate)
     if sound.samplerate:
@@ -141,16 +165,16 @@ def delivery_path(path: str | Path, file_format: str, shot: Shot) -> Path:
 
 
 @contextlib.contextmanager
-def delivery(shot: Shot, path: Path, file_format: str) -> Iterator[tuple[bpy.types.Scene, Output]]:
+def delivery(shot: Shot, path: Path, file_format: str, handles: int = 0) -> Iterator[tuple[bpy.types.Scene, Output]]:
     """The delivery scene, set to render into a temporary place; leaves it set to the final one. Raises MienError before anything is rendered."""
     missing = composite.missing_report(shot)
     if missing:
         raise MienError(missing)
-    scene = build_delivery(shot)
+    scene = build_delivery(shot, handles)
     set_format(scene, shot, file_format, path.suffix.lower())
     source = composite.shot_scene(shot, composite.COMPOSITE)
     composite.set_linear(source, file_format == "EXR")
-    output = Output.open(path, shot)
+    output = Output.open(path, shot, scene.frame_start, scene.frame_end)
     scene.render.use_file_extension = scene.render.use_overwrite = True
     scene.render.use_placeholder = False
     scene.render.filepath = output.pattern
@@ -164,9 +188,9 @@ def delivery(shot: Shot, path: Path, file_format: str) -> Iterator[tuple[bpy.typ
         composite.set_linear(source, False)
 
 
-def deliver(shot: Shot, path: Path, file_format: str) -> None:
+def deliver(shot: Shot, path: Path, file_format: str, handles: int = 0) -> None:
     """Render the delivery and wait for it. Raises MienError; then nothing is left."""
-    with delivery(shot, path, file_format) as (scene, output):
+    with delivery(shot, path, file_format, handles) as (scene, output):
         try:
             bpy.ops.render.render(animation=True, scene=scene.name)
         except RuntimeError as error:
@@ -194,6 +218,8 @@ class MIEN_OT_deliver(bpy.types.Operator):
     filepath: bpy.props.StringProperty(name="Output", description="Movie file, or name.####.png for a sequence; empty: beside the shot folder",
                                        subtype="FILE_PATH")
     format: bpy.props.EnumProperty(name="Format", description="What to deliver", items=FORMATS, default="H264")
+    handles: bpy.props.IntProperty(name="Handles", description="Frames at each end of the shot that stay in the strips beyond the cut and are not "
+                                                                "rendered", default=0, min=0, soft_max=48)
     render: bpy.props.BoolProperty(name="Render", description="Off: only build the delivery scene", default=True)
     folder: bpy.props.StringProperty(name="Shot", description="Shot folder; empty: that of the scene in view", subtype="DIR_PATH", options={"HIDDEN"})
     wait: bpy.props.BoolProperty(name="Wait", description="For scripts: return when the delivery is done, as always in background mode",
@@ -221,7 +247,7 @@ class MIEN_OT_deliver(bpy.types.Operator):
             shot = composite.find_shot(context, self.folder)
             path = delivery_path(self.filepath, self.format, shot)
             if not self.render:
-                scene = build_delivery(shot)
+                scene = build_delivery(shot, self.handles)
                 set_format(scene, shot, self.format, path.suffix.lower())
                 scene.render.filepath = shots.stored_path(path)
                 self.report({"INFO"}, f"The delivery is in the scene '{scene.name}'.")
@@ -229,9 +255,10 @@ class MIEN_OT_deliver(bpy.types.Operator):
             for text in warnings(shot):
                 self.report({"WARNING"}, text)
             if not (bpy.app.background or self.wait):
-                render_job.start(context.window or context.window_manager.windows[0], path, delivery(shot, path, self.format))
+                render_job.start(context.window or context.window_manager.windows[0], path,
+                                 delivery(shot, path, self.format, self.handles))
                 return {"FINISHED"}
-            deliver(shot, path, self.format)
+            deliver(shot, path, self.format, self.handles)
         except MienError as error:
             return self._fail(error)
         self.report({"INFO"}, f"Delivered {path}.")

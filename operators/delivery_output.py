@@ -18,7 +18,7 @@ from typing import BinaryIO
 import bpy
 
 from ..mesh.errors import MienError
-from ..mesh.shot import Plate, Shot
+from ..mesh.shot import Shot
 from . import composite
 
 EXR_MAGIC = b"\x76\x2f\x31\x01"
@@ -34,12 +34,14 @@ class Output:
 
     final: Path
     """Movie, or sequence pattern with #."""
-    plate: Plate
+    first: int
+    last: int
+    """Frame numbers, both included."""
     folder: Path
     """Temporary folder beside `final`."""
 
     @classmethod
-    def open(cls, final: Path, shot: Shot) -> Output:
+    def open(cls, final: Path, shot: Shot, first: int, last: int) -> Output:
         """Raises MienError when nothing can be written there, or when it would replace the plate."""
         numbered = final.with_name(_numbered(final.name, shot.plate.first_frame))
         if numbered.resolve() in (shot.plate_path.resolve(), composite.plate_file(shot, 0).resolve()):
@@ -49,7 +51,7 @@ class Output:
             if final.is_dir():
                 raise IsADirectoryError(0, "it is a folder")
             folder = Path(tempfile.mkdtemp(prefix=f".{final.stem.rstrip('#.')}.", suffix=".tmp", dir=final.parent))
-            return cls(final, shot.plate, folder)
+            return cls(final, first, last, folder)
         except OSError as error:
             raise MienError(f"Cannot write {final}: {error.strerror or error}; check the folder's permissions and free space.") from error
 
@@ -74,8 +76,7 @@ class Output:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _commit_sequence(self) -> None:
-        first = self.plate.first_frame
-        names = [_numbered(self.final.name, n) for n in range(first, first + self.plate.frame_count)]
+        names = [_numbered(self.final.name, n) for n in range(self.first, self.last + 1)]
         bad = [n for n in names if not _complete(self.folder / n)]
         if bad:
             raise MienError(f"Blender could not write {self.final.with_name(bad[0])}; check the folder's permissions and free space.")
@@ -84,9 +85,9 @@ class Output:
 
     def _commit_movie(self) -> None:
         path = self.folder / self.final.name
-        frames = _movie_frames(path)
-        if frames != self.plate.frame_count:
-            raise MienError(f"Blender wrote {frames} of {self.plate.frame_count} frames of {self.final}; "
+        frames, wanted = _movie_frames(path), self.last + 1 - self.first
+        if frames != wanted:
+            raise MienError(f"Blender wrote {frames} of {wanted} frames of {self.final}; "
                             "check the folder's permissions and free space.")
         os.replace(path, self.final)
 

@@ -3,9 +3,10 @@
 
 import bpy
 
+from .. import compat
 from ..mesh.emotion import EMOTIONS
-from ..operators import compare, engine, live, result, shots
-from .common import DONE, OPEN, PROBLEM, STALE, Step, current, has_operator, text
+from ..operators import compare, composite, composite_nodes, engine, live, result, shots
+from .common import DONE, OPEN, PROBLEM, STALE, Step, current, draw_next, has_operator, text
 
 
 class MIEN_PT_main(bpy.types.Panel):
@@ -30,7 +31,8 @@ class MIEN_PT_main(bpy.types.Panel):
             layout.operator("mien.dismiss_error", text="Dismiss")
         if engine.engine_python(context) is None:
             text(layout, context, "No engine: tracking and baking need one.", "INFO")
-            layout.operator("preferences.addon_show", text="Set Engine Python...").module = engine.PACKAGE
+            layout.operator("preferences.addon_show", text="Set Up the Engine...", icon="PREFERENCES").module = engine.PACKAGE
+        draw_next(layout, context)
 
     def draw_error(self, context: bpy.types.Context) -> None:
         state = engine.STATE
@@ -146,7 +148,17 @@ class MIEN_PT_composite(Step, bpy.types.Panel):
         layout, scene = self.layout, shots.stage_scene(context, "composite")
         if scene is not None:
             layout.label(text=f"In the scene {scene.name}", icon="SCENE_DATA")
-        layout.operator("mien.composite", icon="NODE_COMPOSITING", text="Update Composite" if scene else "Build Composite")
+            tree = compat.existing_tree(scene)
+            over = tree.nodes.get(composite_nodes.OVER) if tree is not None else None
+            layout.use_property_split, layout.use_property_decorate = True, False
+            column = layout.column(align=True)
+            for name in composite.CONTROLS if over is not None else ():
+                if name in over.inputs and not over.inputs[name].is_linked:
+                    column.prop(over.inputs[name], "default_value", text=name)
+        column = layout.column(align=True)
+        column.operator("mien.composite", icon="NODE_COMPOSITING", text="Update Composite" if scene else "Build Composite")
+        if scene is not None:
+            column.operator("mien.occlusion_mask", icon="MOD_MASK")
 
 
 class MIEN_PT_deliver(Step, bpy.types.Panel):

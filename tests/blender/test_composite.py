@@ -147,7 +147,7 @@ def test_group_is_named_and_shared_and_its_inputs_are_known(tmp_path: Path):
     group = composite_nodes.over_group()
     inputs = {s.name for s in group.interface.items_tree if s.in_out == "INPUT"}
     outputs = {s.name for s in group.interface.items_tree if s.in_out == "OUTPUT"}
-    assert (inputs, outputs) == ({"Plate", "Face", "Matte", "Erode", "Blur", "Opacity"}, {"Image", "Matte"})
+    assert (inputs, outputs) == ({"Plate", "Face", "Matte", "Erode", "Blur", "Opacity", "Occlusion", "Gain", "Grain"}, {"Image", "Matte"})
     for scene in scenes:
         tree, _ = compat.compositor_tree(scene, scene.name)
         assert tree.nodes[composite_nodes.OVER].node_tree == group
@@ -167,7 +167,7 @@ def test_second_build_replaces_the_first_and_keeps_what_the_artist_set(tmp_path:
     assert built(made) == scene
     assert (len(tree.nodes), len(bpy.data.images), len(bpy.data.scenes), len(bpy.data.node_groups)) == counts
     assert output.links[0].from_node == hue
-    assert composite.matte_controls(tree) == {"Erode": 2, "Blur": 0.0, "Opacity": 0.5}
+    assert composite.matte_controls(tree) == {"Erode": 2, "Blur": 0.0, "Opacity": 0.5, "Gain": (1, 1, 1, 1), "Grain": 0.0}
 
 
 def test_two_shots_of_one_name_do_not_share_pictures(tmp_path: Path):
@@ -233,3 +233,53 @@ def test_frame_rate_of_the_scene(rate: tuple[int, int], exact: bool):
     scene = bpy.context.scene
     assert compat.set_frame_rate(scene, *rate) == exact == compat.frame_rate_is_exact(*rate)
     assert scene.render.fps / scene.render.fps_base == pytest.approx(rate[0] / rate[1], rel=2e-7)
+
+
+def test_a_hand_drawn_as_mask_keeps_the_plate(tmp_path: Path):
+    made = make_shot(tmp_path / "s.mien", frames=2)
+    bpy.context.scene["mien_shot"] = str(made.shot.folder)
+    scene = built(made)
+    assert bpy.ops.mien.occlusion_mask(folder=str(made.shot.folder)) == {"FINISHED"}
+    mask = next(n.mask for n in compat.compositor_tree(scene, scene.name)[0].nodes if n.bl_idname == "CompositorNodeMask")
+    spline = mask.layers[0].splines.new()
+    spline.points.add(4 - len(spline.points))
+    middle = (MATTE[1].start + MATTE[1].stop) / 2 / synthetic.WIDTH
+    for point, co in zip(spline.points, ((-1, -1), (middle, -1), (middle, 2), (-1, 2))):
+        point.co = point.handle_left = point.handle_right = co
+        point.handle_type = "VECTOR"
+    spline.use_cyclic = True
+    have = render_composite(scene, tmp_path / "out")[0]
+    half = round(middle * synthetic.WIDTH)
+    hidden, seen = (MATTE[0], slice(MATTE[1].start, half - 1)), (MATTE[0], slice(half + 1, MATTE[1].stop))
+    np.testing.assert_array_equal(have[hidden], made.plate[0][hidden])
+    assert np.abs(have[seen].astype(int) - np.rint(255 * linear_to_srgb(np.array(FACE)))).max() <= 1
+    composite.build_composite(scene, made.shot)
+    assert bpy.ops.mien.occlusion_mask(folder=str(made.shot.folder)) == {"FINISHED"}
+    assert len(bpy.data.masks) == 1, "a second press draws on"
+    again = render_composite(scene, tmp_path / "again")[0]
+    np.testing.assert_array_equal(again, have)
+
+
+def test_gain_and_grain_change_the_face_alone(tmp_path: Path):
+    made = make_shot(tmp_path / "s.mien", frames=2)
+    scene = built(made)
+    inputs = compat.compositor_tree(scene, scene.name)[0].nodes[composite_nodes.OVER].inputs
+    inputs["Gain"].default_value = (0.5, 1.0, 2.0, 1.0)
+    have = render_composite(scene, tmp_path / "gain")[0]
+    assert np.abs(have[MATTE].astype(int) - np.rint(255 * linear_to_srgb(np.array(FACE) * (0.5, 1.0, 2.0)))).max() <= 1
+    inputs["Gain"].default_value, inputs["Grain"].default_value = (1, 1, 1, 1), 0.1
+    first, second = render_composite(scene, tmp_path / "grain")
+    np.testing.assert_array_equal(first[outside()], made.plate[0][outside()])
+    noise = [srgb_to_linear(p[MATTE] / 255.0) - FACE for p in (first, second)]
+    assert abs(noise[0].mean()) < 0.003
+    assert noise[0].std() == pytest.approx(0.1 * np.sqrt(FACE[1]) / np.sqrt(12), rel=0.15), "uniform noise, times the root of the light"
+    assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.2, "each frame has its own"
+
+
+def test_a_plate_from_elsewhere_stays_linked(tmp_path: Path):
+    made = make_shot(tmp_path / "s.mien", frames=1)
+    scene = built(made)
+    tree = compat.compositor_tree(scene, scene.name)[0]
+    tree.links.new(tree.nodes.new("CompositorNodeRLayers").outputs["Image"], tree.nodes[composite_nodes.OVER].inputs["Plate"])
+    composite.build_composite(scene, made.shot)
+    assert tree.nodes[composite_nodes.OVER].inputs["Plate"].links[0].from_node.bl_idname == "CompositorNodeRLayers"

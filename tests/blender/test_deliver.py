@@ -245,3 +245,38 @@ def test_render_in_a_window_ends_well_however_it_ends(tmp_path: Path, monkeypatc
     assert files(tmp_path) == {"s.mien"} | ({"d.mp4"} if ending == "complete" else set())
     for handlers in (bpy.app.handlers.render_complete, bpy.app.handlers.render_cancel):
         assert not [h for h in handlers if getattr(h, "__module__", "").endswith("render_job")]
+
+
+def test_handles_stay_in_the_strips_and_out_of_the_delivery(tmp_path: Path):
+    made = make_shot(tmp_path / "s.mien", frames=7, audio=True)
+    write_movie(tmp_path / "plate.mp4", frames=7, rate=Fraction(25), seconds=0.28)
+    assert bpy.ops.mien.deliver(folder=str(made.shot.folder), filepath=str(tmp_path / "out" / "d.####.png"), format="PNG", handles=2) == {"FINISHED"}
+    assert files(tmp_path / "out") == {"d.1003.png", "d.1004.png", "d.1005.png"}
+    np.testing.assert_array_equal(read_picture(tmp_path / "out" / "d.1003.png")[0], made.plate[2][0])
+    strips = composite.shot_scene(made.shot, composite.DELIVERY).sequence_editor.strips
+    picture = strips[deliver.PICTURE]
+    assert (picture.frame_final_start, picture.frame_final_end, picture.frame_offset_start, picture.frame_offset_end) == (1003, 1006, 2, 2)
+    assert strips[deliver.SOUND].frame_final_start == 1003
+    with pytest.raises(RuntimeError, match="leave nothing"):
+        bpy.ops.mien.deliver(folder=str(made.shot.folder), filepath=str(tmp_path / "x.mp4"), handles=4)
+
+
+def test_review_burns_the_frame_number_in_and_nothing_else_does(tmp_path: Path):
+    made = make_shot(tmp_path / "s.mien", matte=False, size=(256, 192), frames=2)
+    for i in range(2):
+        synthetic.write_png(made.shot.plate_frame_path(i), np.full((192, 256, 3), 120, np.uint8))
+    run(made, tmp_path / "review.mp4", "REVIEW")
+    with av.open(str(tmp_path / "review.mp4")) as movie:
+        first, second = (f.to_ndarray(format="rgb24").astype(int) for f in movie.decode(video=0))
+    assert np.abs(first[64:128] - 120).max() <= 3, "the middle of the picture is free"
+    assert np.abs(first - 120).max() > 60
+    assert np.abs(first - second).max() > 60, "the number changes from frame to frame"
+    run(made, tmp_path / "plain.mp4", "H264")
+    with av.open(str(tmp_path / "plain.mp4")) as movie:
+        assert all(np.abs(f.to_ndarray(format="rgb24").astype(int) - 120).max() <= 3 for f in movie.decode(video=0))
+
+
+def test_prores_4444_of_any_plate(tmp_path: Path):
+    run(make_shot(tmp_path / "s.mien"), tmp_path / "d.mov", "PRORES4444")
+    with av.open(str(tmp_path / "d.mov")) as movie:
+        assert movie.streams.video[0].codec_context.codec_tag == "ap4h"
