@@ -10,6 +10,7 @@ the types of `stages`, which does the work and is imported, with everything heav
     preview   folder, curves, index, output, [settings, side] -> what preview.preview returns
     edit      folder, output, [curves, controls, codec, settings] -> what stages.edit returns
     train_shape  output, [takes, cast, model, resume, settings] -> what shape_gan.run.train returns
+    add_model  source, [name]                                -> models.add.model_info
     selftest                                                 -> selftest.selftest
 """
 
@@ -282,6 +283,15 @@ def train_shape(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
                        p.get("settings", {}), report))
 
 
+def add_model(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
+    p = checked("add_model", params, {"source": _path}, {"name": _text})
+    from .models import add
+    report.step("read model", 0, 1)
+    path = add.add_model(p["source"], p.get("name"), report)
+    report.step("read model", 1, 1)
+    return plain({**add.model_info(str(path)), "name": path.stem})
+
+
 def selftest(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     checked("selftest", params, {}, {})
     from .selftest import selftest as test
@@ -289,4 +299,4 @@ def selftest(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
 
 
 JOBS: Mapping[str, JobFunction] = {"track": track, "solve": solve, "bake": bake, "preview": preview, "edit": edit, "train_shape": train_shape,
-                                   "selftest": selftest}
+                                   "add_model": add_model, "selftest": selftest}

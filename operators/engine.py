@@ -77,6 +77,8 @@ class JobState:
     """The job under way or the last one. Kept out of the .blend: undo and loading a file must not touch it."""
 
     title: str = ""
+    folder: str = ""
+    """The shot folder that it works on."""
     running: bool = False
     cancelling: bool = False
     stage: str = ""
@@ -129,7 +131,7 @@ class JobRun:
         self.engine, self.todo = engine, list(steps)
         self.results: list[dict[str, Any]] = []
         self.job: Job | None = None
-        vars(STATE).update(vars(JobState(title, running=True, steps=len(self.todo))))
+        vars(STATE).update(vars(JobState(title, self.todo[0][1].get("folder", ""), running=True, steps=len(self.todo))))
 
     def advance(self) -> bool:
         """Take what came; True when all jobs are done. Raises JobFailed."""

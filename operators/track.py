@@ -10,7 +10,7 @@ import bpy
 from ..mesh.errors import MienError
 from ..mesh.frames import ranges_text
 from . import shots
-from .engine import JobOperator, poll_engine
+from .engine import PACKAGE, JobOperator, poll_engine
 from .plate import as_plate, poll_saved
 
 NO_PLATE = "Choose a plate first"
@@ -30,12 +30,30 @@ def solve_params(scene: bpy.types.Scene) -> dict[str, Any]:
     folder = shots.absolute(settings.shot_folder)
     if not settings.shot_folder or not (folder / "track.npz").exists():
         raise MienError("There is no track to solve; press Track and Solve.")
-    return {"folder": str(folder), **focal_param(settings)}
+    return {"folder": str(folder), **solve_options(scene)}
 
 
-def focal_param(settings: bpy.types.PropertyGroup) -> dict[str, float]:
-    """The focal length for the job 'solve' where the artist gave one; 0 lets it be found."""
-    return {"focal_mm": settings.focal_mm} if settings.focal_mm > 0 else {}
+def solve_options(scene: bpy.types.Scene) -> dict[str, Any]:
+    """The face model for the job 'solve', and the focal length where the artist gave one; 0 lets it be found."""
+    settings = scene.mien
+    model = settings.model or default_model()
+    options: dict[str, Any] = {"model": bpy.path.abspath(model) if model.startswith("//") else model}
+    return {**options, "focal_mm": settings.focal_mm} if settings.focal_mm > 0 else options
+
+
+def default_model() -> str:
+    """The face model that the preferences name."""
+    addon = bpy.context.preferences.addons.get(PACKAGE)
+    return addon.preferences.face_model if addon and addon.preferences and addon.preferences.face_model else "default"
+
+
+def out_of_date(scene: bpy.types.Scene, info: shots.ShotInfo) -> str:
+    """Why the solve is out of date, as the end of a sentence; "" when it is not."""
+    if shots.plate_changed(scene, info):
+        return "another plate was chosen since"
+    if info.shot is not None and info.is_solved and scene.mien.model and scene.mien.model != info.shot.model:
+        return f"it was solved with the face model '{info.shot.model}'"
+    return ""
 
 
 def solve_sentence(result: dict[str, Any]) -> str:
@@ -62,7 +80,7 @@ class MIEN_OT_track(JobOperator, bpy.types.Operator):
 
     def steps(self, context: bpy.types.Context) -> list[tuple[str, dict[str, Any]]]:
         track = track_params(context.scene)
-        return [("track", track), ("solve", {"folder": track["folder"], **focal_param(context.scene.mien)})]
+        return [("track", track), ("solve", {"folder": track["folder"], **solve_options(context.scene)})]
 
     def finished(self, context: bpy.types.Context, results: list[dict[str, Any]]) -> str:
         return solve_sentence(results[-1])
@@ -91,4 +109,56 @@ class MIEN_OT_solve(JobOperator, bpy.types.Operator):
         return solve_sentence(results[-1])
 
 
-CLASSES = (MIEN_OT_track, MIEN_OT_solve)
+class MIEN_OT_read_model(JobOperator, bpy.types.Operator):
+    """Read a face model from its makers' files into the folder of your models"""
+
+    bl_idname = "mien.read_model"
+    bl_label = "Read Face Model"
+    bl_options = {"INTERNAL"}
+    title = "Add Model"
+
+    source: bpy.props.StringProperty(name="Source", description="File or folder of the model", subtype="FILE_PATH", options={"SKIP_SAVE"})
+    model: bpy.props.StringProperty(name="Name", description="What to call it; empty: by its kind", options={"SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return poll_engine(cls, context)
+
+    def steps(self, context: bpy.types.Context) -> list[tuple[str, dict[str, Any]]]:
+        self._scene = context.scene.name
+        return [("add_model", {"source": str(shots.absolute(self.source)), **({"name": self.model} if self.model else {})})]
+
+    def finished(self, context: bpy.types.Context, results: list[dict[str, Any]]) -> str:
+        result = results[-1]
+        scene = bpy.data.scenes.get(self._scene)
+        if scene is not None:
+            scene.mien.model = result["name"]
+        return f"The face model '{result['name']}' is there: {result['vertices']} points, {result['expression']} expressions; press Solve Again."
+
+
+class MIEN_OT_add_model(bpy.types.Operator):
+    """Choose an ICT-FaceKit folder, or the file of a BFM or FLAME model (.mat, .pkl) or of Mien's own format (.npz)"""
+
+    bl_idname = "mien.add_model"
+    bl_label = "Add Model..."
+
+    filepath: bpy.props.StringProperty(name="Source", description="File or folder of the model", subtype="FILE_PATH", options={"SKIP_SAVE"})
+    model: bpy.props.StringProperty(name="Name", description="What to call it; empty: by its kind", options={"SKIP_SAVE"})
+    filter_folder: bpy.props.BoolProperty(default=True, options={"HIDDEN"})
+    filter_glob: bpy.props.StringProperty(default="*.npz;*.mat;*.pkl;*.obj", options={"HIDDEN"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return poll_engine(cls, context)
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        # Blender frees an operator that its file browser has run, so the job has one of its own.
+        started = bpy.ops.mien.read_model("INVOKE_DEFAULT", source=self.filepath.rstrip("/\\"), model=self.model)
+        return {"CANCELLED"} if "CANCELLED" in started else {"FINISHED"}
+
+
+CLASSES = (MIEN_OT_track, MIEN_OT_solve, MIEN_OT_read_model, MIEN_OT_add_model)

@@ -5,10 +5,11 @@ import textwrap
 
 import bpy
 
-from ..operators import engine, shots
+from ..operators import bake_state, engine, shots, track
 
 OPEN, DONE, STALE, PROBLEM = "RADIOBUT_OFF", "CHECKMARK", "FILE_REFRESH", "ERROR"
 """Icons of a step's state."""
+WORDS = {OPEN: "to do", DONE: "done", STALE: "out of date", PROBLEM: "problem"}
 
 
 def text(layout: bpy.types.UILayout, context: bpy.types.Context, words: str, icon: str = "NONE") -> None:
@@ -43,7 +44,10 @@ def has_operator(name: str) -> bool:
 
 
 class Step:
-    """What the panels of the sidebar share. `state` gives the icon of the panel's header."""
+    """What the panels of the sidebar share. `state` gives the icon of the panel's header, and with it the word at the header's right."""
+
+    jobs: tuple[str, ...] = ()
+    """Titles of the jobs that belong to the step."""
 
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
@@ -54,3 +58,46 @@ class Step:
 
     def draw_header(self, context: bpy.types.Context) -> None:
         self.layout.label(text="", icon=self.state(context))
+
+    def draw_header_preset(self, context: bpy.types.Context) -> None:
+        job = engine.STATE
+        row = self.layout.row()
+        row.active = False
+        row.label(text=f"{job.fraction:.0%}" if job.running and job.title in self.jobs else WORDS.get(self.state(context), ""))
+
+
+def next_action(context: bpy.types.Context) -> tuple[str, str, str]:
+    """(operator, text, icon) of the step that the shot in use waits for; no operator: what to do by hand."""
+    info, face, settings = current(context), shots.active_face(context), context.scene.mien
+    if info is None:
+        if not bpy.data.filepath:
+            return "wm.save_as_mainfile", "Save the .blend...", "FILE_TICK"
+        return "mien.choose_plate", "Choose a Plate...", "FILEBROWSER"
+    if not info.is_solved or track.out_of_date(context.scene, info):
+        return "mien.track", "Track and Solve", "TRACKER"
+    if face is None or shots.face_stale(face, info):
+        return "mien.import_face", "Import Face" if face is None else "Import Again", "IMPORT"
+    if shots.at_rest(face):
+        return "", "Key an emotion", "KEYFRAME"
+    baked = bake_state.bake_state(face, info)
+    if baked is None or baked.count(bake_state.FRESH) < len(baked.frames):
+        return "mien.bake", "Bake", "RENDER_ANIMATION"
+    for stage, label, icon in (("composite", "Build Composite", "NODE_COMPOSITING"), ("deliver", "Deliver...", "SEQUENCE")):
+        if has_operator(stage) and shots.stage_scene(context, {"deliver": "delivery"}.get(stage, stage)) is None:
+            return f"mien.{stage}", label, icon
+    return "", f"{shots.shot_name(info.folder)} is delivered" if settings.plate else "", DONE
+
+
+def draw_next(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """The next action of the shot in use, as a button; while a job runs, its progress."""
+    if engine.STATE.running:
+        running(layout, engine.STATE.title)
+        return
+    operator, label, icon = next_action(context)
+    row = layout.row()
+    row.operator_context = "INVOKE_DEFAULT"
+    if operator:
+        row.scale_y = 1.4
+        row.operator(operator, text=f"Next: {label}", icon=icon)
+    elif label:
+        row.label(text=label, icon=icon)

@@ -3,7 +3,7 @@
 
 import bpy
 
-from ..operators import bake_state, shots
+from ..operators import bake_state, shots, track
 from .common import DONE, OPEN, STALE, Step, current, running, text
 
 
@@ -31,6 +31,7 @@ class MIEN_PT_plate(Step, bpy.types.Panel):
 
 class MIEN_PT_track(Step, bpy.types.Panel):
     bl_label = "Track and Solve"
+    jobs = ("Track and Solve", "Solve", "Add Model")
     bl_parent_id = "MIEN_PT_main"
     bl_order = 20
 
@@ -38,7 +39,7 @@ class MIEN_PT_track(Step, bpy.types.Panel):
         info = current(context)
         if info is None or not info.is_solved:
             return OPEN
-        return STALE if shots.plate_changed(context.scene, info) else DONE
+        return STALE if track.out_of_date(context.scene, info) else DONE
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, info, settings = self.layout, current(context), context.scene.mien
@@ -47,12 +48,16 @@ class MIEN_PT_track(Step, bpy.types.Panel):
         if solved:
             self.draw_result(context, info)
         column = layout.column(align=True)
+        row = column.row(align=True)
+        row.prop(settings, "model", text="Model", placeholder=track.default_model())
+        row.operator("mien.add_model", text="", icon="ADD")
         column.prop(settings, "focal_mm", text="Focal (0: find)")
         column.prop(settings, "face_number", text="Face")
-        if running(layout, "Track and Solve") or running(layout, "Solve"):
+        if any(running(layout, title) for title in self.jobs):
             return
-        if solved and shots.plate_changed(context.scene, info):
-            text(layout, context, "Out of date: another plate was chosen since.", STALE)
+        reason = track.out_of_date(context.scene, info) if solved else ""
+        if reason:
+            text(layout, context, f"Out of date: {reason}.", STALE)
         column = layout.column(align=True)
         column.operator("mien.track", icon="TRACKER", text="Track Again" if solved else "Track and Solve")
         if solved:
@@ -99,6 +104,7 @@ class MIEN_PT_face(Step, bpy.types.Panel):
 
 class MIEN_PT_bake(Step, bpy.types.Panel):
     bl_label = "Bake"
+    jobs = ("Bake",)
     bl_parent_id = "MIEN_PT_main"
     bl_order = 50
 
