@@ -4,13 +4,15 @@
 A job takes JSON-able parameters and a Reporter and returns a JSON-able result. Here parameters are checked and turned into
 the types of `stages`, which does the work and is imported, with everything heavy, only when a job runs.
 
-    track     plate, folder, [face, first_frame, fps]        -> track_summary
+    track     plate, folder, [face, all_faces, first_frame, fps]        -> track_summary
     solve     folder, [model, focal_mm]                      -> solve_summary
     bake      folder, [settings, frames]                     -> what stages.bake returns
     preview   folder, curves, index, output, [settings, side] -> what preview.preview returns
-    edit      folder, output, [curves, controls, codec, settings] -> what stages.edit returns
+    layers    folder, output, [settings]                     -> what layers.write_layers returns
+    edit      folder, output, [curves, controls, codec, settings, others] -> what stages.edit returns
     train_shape  output, [takes, cast, model, resume, settings] -> what shape_gan.run.train returns
     add_model  source, [name]                                -> models.add.model_info
+    setup     folder, [device, requirements, wheels]         -> setup_engine.setup
     selftest                                                 -> selftest.selftest
 """
 
@@ -94,6 +96,12 @@ def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("an object")
     return dict(value)
+
+
+def _device(value: Any) -> str:
+    if value not in ("cpu", "cuda"):
+        raise ValueError("cpu or cuda")
+    return value
 
 
 def _ranges(value: Any) -> list[list[int]]:
@@ -187,11 +195,13 @@ def _facts(shot: Shot) -> dict[str, Any]:
 
 
 def track_summary(shot: Shot) -> dict[str, Any]:
-    """folder, first_frame, fps, size, face, audio, frames, tracked (count), faces (most seen), lost (ranges of frame numbers), cuts."""
+    """folder, first_frame, fps, size, face, audio, frames, tracked (count), faces (most seen), others (number -> shot folder), lost (ranges of frame
+    numbers), cuts."""
     from ..mesh.shot import Track
     track = Track.load(shot)
     first = shot.plate.first_frame
     return {**_facts(shot), "frames": len(track.found), "tracked": int(track.found.sum()), "faces": int(track.faces.max(initial=0)),
+            "others": {str(n): str(path.absolute()) for n, path in shot.face_folders().items() if n != shot.face},
             "lost": frame_ranges(first + i for i, found in enumerate(track.found) if not found), "cuts": [first + int(c) for c in track.cuts]}
 
 
@@ -205,7 +215,7 @@ def solve_summary(shot: Shot) -> dict[str, Any]:
 # -- jobs ---------------------------------------------------------------------------------------------------------------
 
 def track(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
-    p = checked("track", params, {"plate": _path, "folder": _path}, {"face": _index, "first_frame": _whole, "fps": frame_rate})
+    p = checked("track", params, {"plate": _path, "folder": _path}, {"face": _index, "all_faces": _flag, "first_frame": _whole, "fps": frame_rate})
     from . import stages
     return track_summary(stages.track(p.pop("plate"), p.pop("folder"), **p, report=report))
 
@@ -230,16 +240,27 @@ def preview(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     return plain(work(p.pop("folder"), p.pop("curves"), p.pop("index"), p.pop("output"), **p, report=report))
 
 
+def layers(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
+    p = checked("layers", params, {"folder": _path, "output": _path}, {"settings": _object})
+    _solved_shot(p["folder"])
+    check_place(p["output"])
+    from .layers import write_layers
+    return plain(write_layers(p.pop("folder"), p.pop("output"), **p, report=report))
+
+
 def edit(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
-    """`curves` is a .csv or .npz; `controls` (name -> value) holds on every frame, over the curves. Without both, the shot's own emotion.npz."""
+    """`curves` is a .csv or .npz; `controls` (name -> value) holds on every frame, over the curves. Without both, the shot's own emotion.npz.
+    `others`: number of another face of the plate -> its {"curves", "controls"}; those faces are edited as well.
+    """
     p = checked("edit", params, {"folder": _path, "output": _path},
-                {"curves": _path, "controls": _controls, "codec": _text, "settings": _object})
+                {"curves": _path, "controls": _controls, "codec": _text, "settings": _object, "others": _object})
     check_delivery(p["output"], p.get("codec"))
     check_place(p["output"])
     if p["output"].suffix.lower() in PICTURES:
         p.pop("codec", None)  # said by the extension
     curves = _curves(p["folder"], p.pop("curves", None), p.pop("controls", None))
     check_pattern(p["output"], len(curves))
+    p["others"] = _other_faces(p["folder"], p.get("others", {}))
     from . import stages
     return plain(stages.edit(p.pop("folder"), curves, p.pop("output"), **p, report=report))
 
@@ -251,6 +272,23 @@ def _solved_shot(folder: Path) -> Shot:
     if not shot.solve_path.exists():
         raise MienError(f"{folder} is tracked but not solved yet; solve the shot first ('mien solve').")
     return shot
+
+
+def _other_faces(folder: Path, wanted: Mapping[str, Any]) -> dict[Path, EmotionCurves]:
+    """Shot folder of each further face -> its curves. Raises MienError for a face that was not tracked."""
+    from ..mesh.shot import Shot
+    out: dict[Path, EmotionCurves] = {}
+    if wanted:
+        shot = Shot.load(folder)
+        folders = shot.face_folders()
+        for number, what in wanted.items():
+            at = folders.get(int(number)) if str(number).isdecimal() else None
+            if at is None or at == shot.folder:
+                raise MienError(f"{folder} has no other face number {number}; its plate was tracked with the faces {', '.join(map(str, folders))} "
+                                "('mien track --all-faces' tracks all).")
+            own = checked("edit", what, {}, {"curves": _path, "controls": _controls})
+            out[at] = _curves(at, own.get("curves"), own.get("controls"))
+    return out
 
 
 def _curves(folder: Path, table: Path | None, controls: Mapping[str, float] | None) -> EmotionCurves:
@@ -292,11 +330,18 @@ def add_model(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     return plain({**add.model_info(str(path)), "name": path.stem})
 
 
+def setup(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
+    """Runs in a bare Python, before there is any package."""
+    p = checked("setup", params, {"folder": _path}, {"device": _device, "requirements": _path, "wheels": _path})
+    from .setup_engine import setup as make
+    return make(p.pop("folder"), **p, report=report)
+
+
 def selftest(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     checked("selftest", params, {}, {})
     from .selftest import selftest as test
     return test(report)
 
 
-JOBS: Mapping[str, JobFunction] = {"track": track, "solve": solve, "bake": bake, "preview": preview, "edit": edit, "train_shape": train_shape,
-                                   "add_model": add_model, "selftest": selftest}
+JOBS: Mapping[str, JobFunction] = {"track": track, "solve": solve, "bake": bake, "preview": preview, "layers": layers, "edit": edit,
+                                   "train_shape": train_shape, "add_model": add_model, "setup": setup, "selftest": selftest}

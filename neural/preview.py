@@ -83,14 +83,20 @@ def _load(folder: Path, curves: EmotionCurves, settings: EditSettings, report: R
     """The shot of the last request with these curves; loaded anew when another is asked for or a file of it changed."""
     global _warm
     shot = Shot.load(folder)
-    files = [folder / "shot.json", shot.track_path, shot.solve_path, *sorted((folder / "actor").glob("*")), *sorted((folder / "texture").glob("*"))]
-    key = (folder, settings, *((path.name, path.stat().st_mtime_ns) for path in files if path.exists()))
-    if _warm is None or _warm[0] != key:
+    if _warm is None or _warm[0] != (folder, settings, _stamps(shot)):
         _warm = None  # before the new one is loaded: never two in memory
-        _warm = key, _WarmShot(shot, curves, settings, report)
+        warm = _WarmShot(shot, curves, settings, report)
+        _warm = (folder, settings, _stamps(shot)), warm  # loading may itself have written what an editor learns once
     else:
         _warm[1].editor.set_curves(curves)
     return _warm[1]
+
+
+def _stamps(shot: Shot) -> tuple:
+    """Changes when a file does that the shot is read from."""
+    files = [shot.folder / "shot.json", shot.track_path, shot.solve_path,
+             *(path for name in ("actor", "texture") for path in sorted((shot.folder / name).rglob("*")))]
+    return tuple((str(path), path.stat().st_mtime_ns) for path in files if path.is_file())
 
 
 def _face_box(editor: ShotEditor, index: int) -> tuple[int, int, int, int]:
