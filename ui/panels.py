@@ -6,7 +6,7 @@ import bpy
 from .. import compat
 from ..mesh.emotion import EMOTIONS
 from ..operators import compare, composite, composite_nodes, engine, live, result, shots
-from .common import DONE, OPEN, PROBLEM, STALE, Step, current, draw_next, has_operator, text
+from .common import DONE, OPEN, PROBLEM, STALE, Step, current, draw_next, has_operator, running, text
 
 
 class MIEN_PT_main(bpy.types.Panel):
@@ -176,7 +176,10 @@ class MIEN_PT_deliver(Step, bpy.types.Panel):
         if scene is not None:
             layout.label(text=f"In the scene {scene.name}", icon="SCENE_DATA")
         layout.operator_context = "INVOKE_DEFAULT"
-        layout.operator("mien.deliver", icon="SEQUENCE")
+        column = layout.column(align=True)
+        column.operator_menu_enum("mien.deliver", "format", text="Deliver", icon="SEQUENCE")
+        if not running(column, "EXR layers"):
+            column.operator("mien.deliver_layers", icon="RENDERLAYERS")
 
     def state(self, context: bpy.types.Context) -> str:
         return DONE if shots.stage_scene(context, "delivery") else OPEN

@@ -280,3 +280,10 @@ def test_prores_4444_of_any_plate(tmp_path: Path):
     run(make_shot(tmp_path / "s.mien"), tmp_path / "d.mov", "PRORES4444")
     with av.open(str(tmp_path / "d.mov")) as movie:
         assert movie.streams.video[0].codec_context.codec_tag == "ap4h"
+
+
+def test_layers_lie_in_a_folder_beside_the_shot(tmp_path: Path):
+    from mien.operators.deliver_layers import layers_path
+    shot = make_shot(tmp_path / "s.mien").shot
+    assert layers_path(shot, "") == tmp_path / "s_layers" / "s.####.exr"
+    assert layers_path(shot, str(tmp_path / "a.exr")) == tmp_path / "a.####.exr"
