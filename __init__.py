@@ -5,11 +5,11 @@ This is at once the Blender extension and the root of the package that the engin
 is imported until Blender calls `register`.
 """
 
-MODULES = ("ui.properties", "ui.preferences", "operators.engine", "operators.paths", "operators.plate", "operators.shot_list", "operators.track",
-           "operators.face", "operators.emotion", "operators.bake", "operators.bake_command", "operators.live", "operators.preview",
-           "operators.presets", "operators.difference", "operators.compare", "operators.result", "operators.composite", "operators.occlusion",
-           "operators.deliver", "operators.deliver_layers", "operators.handover", "ui.panels", "ui.lists", "ui.steps", "ui.timeline",
-           "ui.handover", "ui.overlay")
+MODULES = ("ui.properties", "ui.preferences", "operators.engine", "operators.engine_setup", "operators.paths", "operators.plate",
+           "operators.shot_list", "operators.track", "operators.face", "operators.emotion", "operators.bake", "operators.bake_command",
+           "operators.live", "operators.preview", "operators.presets", "operators.difference", "operators.compare", "operators.result",
+           "operators.composite", "operators.occlusion", "operators.deliver", "operators.deliver_layers", "operators.handover", "ui.panels",
+           "ui.lists", "ui.steps", "ui.timeline", "ui.handover", "ui.overlay")
 """What the extension adds, in the order of registration: each module has CLASSES, and may have `register()` and `unregister()`."""
 
 

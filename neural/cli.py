@@ -14,21 +14,24 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..mesh.errors import MienError
 from ..mesh.frames import ranges_text
 from .console import Console, console
-from .evaluate_cli import SWEEP, add_evaluate, run_evaluate, run_sweep
+from .evaluate_cli import add_evaluate, run_evaluate
 from .failures import told
 from .jobs import CODECS, JOBS, check_delivery, check_pattern, check_place, frame_rate
 from .models import command as model_command
 from .progress import Cancelled
 from .shape_gan import command as shape_command
+from .studies import command as studies
 from .version import mien_version
 
-PLATE_OPTIONS = ("face", "first_frame", "fps", "model", "focal_mm", "shot")
+TRACK_OPTIONS = ("face", "all_faces", "first_frame", "fps")
+PLATE_OPTIONS = (*TRACK_OPTIONS, "model", "focal_mm", "shot")
 """Of `mien edit`: they have a meaning only where a plate is given."""
 
 
@@ -56,6 +59,17 @@ def _emotions(text: str) -> dict[str, float]:
             raise argparse.ArgumentTypeError(f"{name} needs an intensity, such as {name}=0.8")
         out[name] = _unit(value)
     return out
+
+
+def _of_face(text: str) -> tuple[int | None, str]:
+    """ "1:happy=0.8" -> (1, "happy=0.8"); (None, text) for the shot's own face. A drive's letter is no number."""
+    number, colon, rest = text.partition(":")
+    return (int(number), rest) if colon and number.isdecimal() else (None, text)
+
+
+def _face_emotions(text: str) -> tuple[int | None, dict[str, float]]:
+    number, rest = _of_face(text)
+    return number, _emotions(rest)
 
 
 def _rate(text: str) -> str:
@@ -97,6 +111,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     def add_track(p: argparse.ArgumentParser) -> None:
         p.add_argument("--face", type=_face, metavar="N", help="which face, counted from the largest on the first frame that shows one (0)")
+        p.add_argument("--all-faces", action="store_true", default=None, help="track every face; the others get shot folders in SHOT/faces")
         p.add_argument("--first-frame", type=int, metavar="N", help="number of the plate's first frame (1; a sequence has its own)")
         p.add_argument("--fps", type=_rate, metavar="R", help="frame rate, such as 25 or 24000/1001 (the plate's own; 24 for a sequence)")
 
@@ -118,8 +133,10 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="OUT.mp4, .mov, .avi, .mkv, OUT.####.png or OUT.####.exr")
     p.add_argument("--codec", choices=CODECS, help="mp4: h264; mov: prores, h264, ffv1 (lossless); mkv: ffv1, h264; avi: ffv1; first is default")
     what = p.add_mutually_exclusive_group()
-    what.add_argument("--emotion", type=_emotions, action="append", metavar="NAME=X[,...]", help="intensities 0 to 1 for the whole shot: happy=0.8")
-    what.add_argument("--curves", type=Path, metavar="CSV", help="a table with a column 'frame' and any of the emotions and controls")
+    what.add_argument("--emotion", type=_face_emotions, action="append", metavar="[N:]NAME=X[,...]",
+                      help="intensities 0 to 1 for the whole shot: happy=0.8; of another face by its number: 1:sad=0.5")
+    what.add_argument("--curves", type=_of_face, action="append", metavar="[N:]CSV",
+                      help="a table with a column 'frame' and any of the emotions and controls")
     p.add_argument("--mouth", type=_unit, metavar="X", help="how strictly the lips keep to the words, 0 to 1 (0.5)")
     p.add_argument("--neutralise", type=_unit, metavar="X", help="how much of the acted emotion is taken away, 0 to 1 (0)")
     p.add_argument("--editor", choices=("analytic", "gan"), help="level 1: recipes of facial actions, or the trained shape GAN (analytic)")
@@ -130,6 +147,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_solve(p)
 
     add_evaluate(add)
+    studies.add_studies(add, _emotions)
     p = add("train", "Train a network on an actor's takes or on a virtual cast.")
     kinds = p.add_subparsers(dest="kind", required=True, metavar="KIND")
     text = "Train level 1, the shape GAN that the editor 'gan' uses."
@@ -161,6 +179,8 @@ def _tell_track(summary: dict[str, Any], terminal: Console) -> None:
     rate = f"{num}" if den == 1 else f"{num}/{den}"
     terminal.say(f"plate         {frames} frames ({first}-{first + frames - 1}), {width} x {height}, {rate} frames a second")
     terminal.say(f"face          number {summary['face']}, found on {summary['tracked']} of {frames} frames")
+    for number, folder in summary.get("others", {}).items():
+        terminal.say(f"face          number {number}, in {folder}")
     _tell_shot(summary, terminal)
 
 
@@ -173,7 +193,7 @@ def _tell_solve(summary: dict[str, Any], terminal: Console) -> None:
 
 
 def _track(args: argparse.Namespace, terminal: Console) -> None:
-    params = {"plate": str(args.plate), "folder": str(args.output), **_given(args, "face", "first_frame", "fps")}
+    params = {"plate": str(args.plate), "folder": str(args.output), **_given(args, *TRACK_OPTIONS)}
     _tell_track(JOBS["track"](params, terminal), terminal)
 
 
@@ -191,15 +211,29 @@ def is_plate(target: Path) -> bool:
                     "a movie, or a sequence such as name.####.exr.")
 
 
+def _wanted(args: argparse.Namespace) -> dict[int | None, dict[str, Any]]:
+    """What to do with the shot's own face (None) and with others, by number: controls and curves as the job takes them."""
+    out: dict[int | None, dict[str, Any]] = {}
+    for number, emotions in args.emotion or ():
+        out.setdefault(number, {}).setdefault("controls", {}).update(emotions)
+    for number, table in args.curves or ():
+        out.setdefault(number, {})["curves"] = table
+    every = _given(args, "mouth", "neutralise")
+    for number in {None, *out} if every else ():
+        what = out.setdefault(number, {})
+        what["controls"] = every | what.get("controls", {})
+    if None not in out:
+        out[None] = {"controls": {}}  # only others are edited
+    return out
+
+
 def _edit(args: argparse.Namespace, terminal: Console) -> None:
     params: dict[str, Any] = {"output": str(args.output), **_given(args, "codec")}
-    controls = _given(args, "mouth", "neutralise")
-    for emotions in args.emotion or ():
-        controls.update(emotions)
-    if args.curves is not None:
-        params["curves"] = str(args.curves)
-    if controls:
-        params["controls"] = controls
+    wanted = _wanted(args)
+    params.update(wanted.pop(None, {}))
+    if wanted:
+        params["others"] = {str(number): what for number, what in wanted.items()}
+        args.all_faces = True
     if settings := _given(args, "editor", "actor", "glasses"):
         params["settings"] = settings
     check_place(args.output)
@@ -210,9 +244,10 @@ def _edit(args: argparse.Namespace, terminal: Console) -> None:
                     args.output.exists() and args.target.exists() and args.output.samefile(args.target)):
                 raise MienError(f"{args.output} is the plate itself; choose another name for the output.")
             folder = args.shot or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mien-"))) / f"{args.target.stem}.mien"
-            track = JOBS["track"]({"plate": str(args.target), "folder": str(folder), **_given(args, "face", "first_frame", "fps")}, terminal)
+            track = JOBS["track"]({"plate": str(args.target), "folder": str(folder), **_given(args, *TRACK_OPTIONS)}, terminal)
             check_pattern(args.output, track["frames"])
-            _tell_solve(JOBS["solve"]({"folder": str(folder), **_given(args, "model", "focal_mm")}, terminal), terminal)
+            for at in (str(folder), *(path for number, path in track.get("others", {}).items() if int(number) in wanted)):
+                _tell_solve(JOBS["solve"]({"folder": at, **_given(args, "model", "focal_mm")}, terminal), terminal)
         result = JOBS["edit"]({"folder": str(folder), **params}, terminal)
     if "changed" in result:
         terminal.say(f"changed       {result['changed']} of {result.get('frames')} frames")
@@ -226,7 +261,12 @@ def _selftest(args: argparse.Namespace, terminal: Console) -> None:
     terminal.say(f"mien          {result['mien']}")
     terminal.say(f"python        {result['python']} ({result['executable']})")
     for name, version in result["packages"].items():
-        terminal.say(f"{name:<13} {version or 'not installed (optional)'}")
+        terminal.say(f"{name:<13} {version or 'missing'}")
+    for check in result["checks"]:
+        terminal.say(f"{check['name'].lower():<15} {check['text'] if check['ok'] else 'FAILED: ' + check['text'] + '. ' + check['fix']}")
+    if not result["works"]:
+        failed = [check["name"] for check in result["checks"] if not check["ok"]]
+        raise MienError(f"{result['executable']} is not fit to be the engine: {', '.join(failed)}; see above what to do.")
 
 
 def _train(args: argparse.Namespace, terminal: Console) -> None:
@@ -234,7 +274,8 @@ def _train(args: argparse.Namespace, terminal: Console) -> None:
         terminal.say(line)
 
 
-COMMANDS = {"track": _track, "solve": _solve, "edit": _edit, "evaluate": run_evaluate, SWEEP: run_sweep,
+COMMANDS = {"track": _track, "solve": _solve, "edit": _edit, "evaluate": run_evaluate,
+            **{studies.command_name(name): partial(studies.run_study, name) for name in studies.RUN},
             "model": model_command.run, "selftest": _selftest, "train": _train}
 
 
@@ -314,8 +355,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv[:1] == ["demo"]:
         return _demo(argv[1:])
-    if argv[:2] == SWEEP.split():
-        argv[:2] = [SWEEP]  # a command of its own, so that each has its own arguments
+    if argv[:1] == ["evaluate"] and argv[1:2] and argv[1] in studies.RUN:
+        argv[:2] = [studies.command_name(argv[1])]  # a command of its own, so that each has its own arguments
     try:
         args = build_parser().parse_args(argv)
         if args.command == "edit":

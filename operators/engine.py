@@ -217,11 +217,15 @@ def poll_engine(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bo
 class JobOperator:
     """Mix-in of operators that run engine jobs: modal with a timer in the window, blocking in background mode and from scripts.
 
-    A subclass gives `title`, `steps(context)` and `finished(context, results)`. Anything of the .blend must be looked up again
-    in `finished`: undo or a loaded file may have replaced it meanwhile.
+    A subclass gives `title`, `steps(context)` and `finished(context, results)`; where the engine is not the session's, `engine(context)` and
+    `release()` as well. Anything of the .blend must be looked up again in `finished`: undo or a loaded file may have replaced it meanwhile.
     """
 
     title: ClassVar[str]
+
+    def engine(self, context: bpy.types.Context) -> Engine:
+        """Who runs the jobs. Raises MienError when there is nobody."""
+        return session_engine(context)
 
     def steps(self, context: bpy.types.Context) -> list[tuple[str, dict[str, Any]]]:
         """[(job, params)] in order. Raises MienError when something is missing."""
@@ -231,9 +235,12 @@ class JobOperator:
         """Use the jobs' results; returns one sentence for the report. Raises MienError."""
         raise NotImplementedError
 
+    def release(self) -> None:
+        """After the last job, however it ended."""
+
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
-            run = JobRun(session_engine(context), self.title, self.steps(context))
+            run = JobRun(self.engine(context), self.title, self.steps(context))
             run.wait()
         except MienError as error:
             return self._failed(error)
@@ -244,7 +251,7 @@ class JobOperator:
         if bpy.app.background:
             return self.execute(context)
         try:
-            _run = self._run = JobRun(session_engine(context), self.title, self.steps(context))
+            _run = self._run = JobRun(self.engine(context), self.title, self.steps(context))
         except MienError as error:
             return self._failed(error)
         self._timer = context.window_manager.event_timer_add(TICK, window=context.window)
@@ -272,6 +279,7 @@ class JobOperator:
         """Called by Blender when it ends the operator itself, as when another file is loaded."""
         self._run.cancel()
         self._run.close()
+        self.release()
         self._leave(context)
 
     def _leave(self, context: bpy.types.Context) -> None:
@@ -281,6 +289,7 @@ class JobOperator:
         show_status(context, None)
 
     def _finish(self, context: bpy.types.Context, run: JobRun) -> set[str]:
+        self.release()
         try:
             text = self.finished(context, run.results)
         except MienError as error:
@@ -292,6 +301,7 @@ class JobOperator:
 
     def _failed(self, error: MienError) -> set[str]:
         """Report; what a job said stays in the panel too (see JobRun.advance)."""
+        self.release()
         if isinstance(error, JobFailed) and error.kind == "cancelled":
             self.report({"WARNING"}, str(error))
         else:
@@ -352,28 +362,28 @@ class MIEN_OT_copy_error(bpy.types.Operator):
 
 
 class MIEN_OT_selftest(JobOperator, bpy.types.Operator):
-    """Start the engine and try each of its packages"""
+    """Start the engine, try each of its packages, edit a tiny picture"""
 
     bl_idname = "mien.selftest"
     bl_label = "Test the Engine"
     title = "Engine test"
-    report_text: ClassVar[str] = ""
-    """What the last test found."""
+    report_found: ClassVar[dict[str, Any]] = {}
+    """What the last test found; see neural.selftest."""
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return poll_engine(cls, context)
 
     def steps(self, context: bpy.types.Context) -> list[tuple[str, dict[str, Any]]]:
-        MIEN_OT_selftest.report_text = ""
+        MIEN_OT_selftest.report_found = {}
         return [("selftest", {})]
 
     def finished(self, context: bpy.types.Context, results: list[dict[str, Any]]) -> str:
-        result = results[0]
-        missing = [name for name, version in result["packages"].items() if version is None]
-        text = f"The engine works: Python {result['python']}, " + ", ".join(f"{n} {v}" for n, v in result["packages"].items() if v)
-        MIEN_OT_selftest.report_text = text + (f"; not there: {', '.join(missing)}" if missing else "")
-        return MIEN_OT_selftest.report_text + "."
+        result = MIEN_OT_selftest.report_found = results[0]
+        failed = [check["name"] for check in result["checks"] if not check["ok"]]
+        if failed:
+            raise MienError(f"The engine does not work yet ({', '.join(failed)}); its preferences say what to do.")
+        return f"The engine works: Python {result['python']}, {result['device']}."
 
 
 CLASSES = (MIEN_OT_cancel_job, MIEN_OT_dismiss_error, MIEN_OT_copy_error, MIEN_OT_selftest)

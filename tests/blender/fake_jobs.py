@@ -56,7 +56,8 @@ def bake(params, report):
 
 
 def selftest(params, report):
-    return {"python": "3.11.2", "packages": {"numpy": "1.26.4", "torch": None}}
+    checks = [{"name": "Device", "ok": True, "text": "processor", "fix": ""}, {"name": "torch", "ok": False, "text": "is missing", "fix": "Do this."}]
+    return {"python": "3.11.2", "device": "processor", "packages": {"numpy": "1.26.4", "torch": None}, "works": False, "checks": checks}
 
 
 JOBS = {"track": track, "solve": solve, "bake": bake, "selftest": selftest}

@@ -26,7 +26,8 @@ SUMMARIES = {
     "track": {**FACTS, "tracked": 3, "faces": 1, "lost": [[1002, 1002], [1004, 1004]], "cuts": [1003]},
     "solve": {**FACTS, "solved": 5, "model": "default", "reprojection": 0.0123, "focal": 1000.4, "focal_mm": 50.0, "lost": [], "cuts": []},
     "edit": {"frames": 5, "changed": 4, "jitter": 1.01, "output": "out.mp4"},
-    "selftest": {"mien": "1", "python": "3", "executable": "py", "packages": {"numpy": "1", "torch": None}},
+    "selftest": {"mien": "1", "python": "3", "executable": "py", "packages": {"numpy": "1", "torch": None}, "works": True,
+                 "checks": [{"name": "Device", "ok": True, "text": "processor", "fix": ""}]},
 }
 
 
