@@ -77,6 +77,15 @@ class Shot:
     bake_version: int = 1
     """Which version is baked and composited; kept in bake/current.json, so that no other step touches it."""
 
+    def face_folder(self, number: int) -> Path:
+        """The shot folder of another face of the same plate, tracked together with this one."""
+        return self.folder if number == self.face else self.folder / "faces" / f"{number}.mien"
+
+    def face_folders(self) -> dict[int, Path]:
+        """Number -> shot folder of every face that was tracked with this one, its own first."""
+        found = {int(p.stem): p for p in (self.folder / "faces").glob("*.mien") if p.stem.isdecimal() and int(p.stem) != self.face}
+        return {self.face: self.folder} | dict(sorted(found.items()))
+
     @property
     def track_path(self) -> Path:
         return self.folder / "track.npz"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,12 +17,12 @@ from ..mesh.shot import Shot, Solve, Track
 from .bake import bake
 from .edit import EditSettings, ShotEditor
 from .glasses import GLASSES_THRESHOLD, glasses_score
-from .media import PlateReader, open_writer, probe_plate, write_png
+from .media import Frame, PlateReader, open_writer, probe_plate, write_png
 from .parallel import ordered_map
 from .progress import Reporter
 from .solving import solve_track
 from .texture import shot_texture
-from .tracking import track_plate
+from .tracking import chosen_face, other_faces, track_faces
 
 SENSOR = 36.0
 """mm: width of the sensor that a focal length in mm refers to, along the picture's longer side."""
@@ -29,16 +30,30 @@ SENSOR = 36.0
 __all__ = ["bake", "edit", "solve", "track"]
 
 
-def track(plate: Path, folder: Path, *, face: int = 0, first_frame: int | None = None, fps: Fraction | None = None, report: Reporter) -> Shot:
-    """Landmarks of one face on every frame; makes the shot folder. An earlier solve of the shot is removed, as it would not fit.
+def track(plate: Path, folder: Path, *, face: int = 0, all_faces: bool = False, first_frame: int | None = None, fps: Fraction | None = None,
+          report: Reporter) -> Shot:
+    """Landmarks of a face on every frame; makes the shot folder. An earlier solve of the shot is removed, as it would not fit.
 
-    Raises MienError for a plate that cannot be read or shows no face; then nothing is written.
+    all_faces: every other face of the plate gets a shot folder of its own, `Shot.face_folder` of the first. Raises MienError for a plate that cannot
+    be read or shows no face; then nothing is written.
     """
     facts = probe_plate(plate, first_frame, **({"fps": fps} if fps else {}))
-    shot = Shot(Path(folder), facts, face)
-    result = track_plate(PlateReader(Path(facts.path), facts).frames(), facts, report, face=face)
-    shot.plate = replace(facts, path=shot.relative_plate(facts.path))
-    result.save(shot.track_path)
+    tracks = track_faces(PlateReader(Path(facts.path), facts).frames(), facts, report)
+    chosen = chosen_face(tracks, face, facts, report)
+    others = other_faces(tracks, face)
+    if all_faces:
+        for number, found in others.items():
+            _keep_track(Shot(Shot(Path(folder), facts, face).face_folder(number), facts, number), found)
+    elif others:
+        report.warn(f"The plate has {len(others) + 1} faces (numbers {', '.join(map(str, sorted((face, *others))))}); number {face} is followed, "
+                    "the others stay as they are.")
+    return _keep_track(Shot(Path(folder), facts, face), chosen)
+
+
+def _keep_track(shot: Shot, found: Track) -> Shot:
+    """Write a face's track into its shot folder; what was made from an earlier one goes."""
+    shot.plate = replace(shot.plate, path=shot.relative_plate(shot.plate.path))
+    found.save(shot.track_path)
     for old in (shot.solve_path, shot.texture_path):
         old.unlink(missing_ok=True)
     shot.save()
@@ -75,20 +90,31 @@ def solve_summary(shot: Shot) -> dict:
             "cuts": [shot.frame_number(int(c)) for c in result.cuts], "lost": [shot.frame_number(int(i)) for i in np.flatnonzero(~solved)]}
 
 
-def edit(folder: Path, curves: EmotionCurves, output: Path, *, codec: str | None = None, settings: dict | None = None, report: Reporter) -> dict:
+def edit(folder: Path, curves: EmotionCurves, output: Path, *, codec: str | None = None, settings: dict | None = None,
+         others: Mapping[Path, EmotionCurves] | None = None, report: Reporter) -> dict:
     """The edited plate as a movie or sequence, with the plate's own audio. Streams; nothing is kept in the shot folder.
 
+    others: shot folders of further faces of the same plate and their curves; each is laid over what the ones before have made.
     Returns {"frames", "changed", "jitter", "output"}. Raises MienError; then no output is left.
     """
     shot = Shot.load(folder)
-    editor = ShotEditor(shot, curves, EditSettings.from_dict(settings), report)
+    chosen = EditSettings.from_dict(settings)
+    editor = ShotEditor(shot, curves, chosen, report)
+    editors = [editor, *(ShotEditor(Shot.load(at), wanted, chosen, report) for at, wanted in (others or {}).items())]
     reader = PlateReader(shot.plate_path, shot.plate)
+
+    def composited(frame: Frame) -> Frame:
+        for face in editors:
+            frame = face.composited(frame)
+        return frame
+
     total = shot.plate.frame_count
     report.step("render", 0, total)
     with open_writer(output, shot.plate, codec, audio_from=shot.plate_path if shot.plate.audio else None) as writer:
         for sentence in writer.warnings:
             report.warn(sentence)
-        for frame in ordered_map(editor.composited, reader.frames()):
+        for frame in ordered_map(composited, reader.frames()):
             writer.write(frame.pixels, frame.time)
             report.step("render", frame.index + 1, total)
-    return {"frames": total, "changed": int(editor.edit.active.sum()), "jitter": round(editor.jitter(), 4), "output": str(output)}
+    changed = np.any([face.edit.active for face in editors], axis=0)
+    return {"frames": total, "changed": int(changed.sum()), "jitter": round(editor.jitter(), 4), "output": str(output)}

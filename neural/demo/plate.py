@@ -27,7 +27,7 @@ from ..media import Frame
 from ..progress import Reporter, Silent
 from ..rendering import PlateRenderer, RenderSettings
 from ..solving import solve_track
-from ..tracking import track_plate
+from ..tracking import track_faces
 from .mouth import MouthLayer
 from .speech import blink, camera_shake, head_motion, speech_actions
 from .voice import voice
@@ -79,7 +79,7 @@ class Head:
         """Track and solve the portrait as a shot of one frame."""
         picture, model = portrait(), load_model("default")
         plate = Plate("portrait", "movie", picture.shape[1], picture.shape[0], (RATE.numerator, RATE.denominator), 1, 1)
-        track = track_plate([Frame(0, 0.0, picture)], plate, report)
+        track = track_faces([Frame(0, 0.0, picture)], plate, report)[0]
         solve: Solve = solve_track(model, track, plate, report)
         return cls(picture, model, solve.camera, solve.alpha, solve.beta[0], solve.rotation[0].astype(np.float64),
                    solve.translation[0].astype(np.float64), track.landmarks[0].astype(np.float64))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Follow one face through a plate, frame by frame, in constant memory."""
+"""Follow the faces of a plate, frame by frame, in constant memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -13,25 +13,24 @@ from ...mesh.shot import Plate, Track
 from ..media import Frame, display8
 from ..progress import Reporter
 from .cuts import CutDetector
-from .mediapipe_tracker import LANDMARKS, MAX_FACES, Face, MediaPipeTracker
+from .faces import Faces
+from .mediapipe_tracker import LANDMARKS, MediaPipeTracker
 
-LOOK_AROUND = 12
-"""Frames between two looks for further faces."""
-JUMP = 0.6
-"""A face whose centre moved by more than this many of its own widths in a frame is another face."""
+LEAST = 5
+"""Frames on which a face must be seen to count as one, on a longer plate; fewer are a poster, a mirror, a mistake."""
 
 
-def track_plate(frames: Iterable[Frame], plate: Plate, report: Reporter, *, face: int = 0) -> Track:
-    """Landmarks of face number `face` on every frame; frames without it are NaN, never bridged.
+def track_faces(frames: Iterable[Frame], plate: Plate, report: Reporter) -> dict[int, Track]:
+    """Landmarks of every face of a plate: its number -> its track. Frames without it are NaN, never bridged.
 
-    Faces are numbered by size on the first frame that shows any, the largest first. Raises MienError when no frame shows a
-    face, or when there is no such number.
+    Faces are numbered by size on the first frame that shows any, the largest is 0; who comes later has the next number. Raises MienError
+    when no frame shows a face.
     """
     T = plate.frame_count
-    landmarks = np.full((T, LANDMARKS, 3), np.nan, np.float32)
-    faces, times = np.zeros(T, np.int32), np.zeros(T)
+    tracks: dict[int, np.ndarray] = {}
+    seen, times = np.zeros(T, np.int32), np.zeros(T)
     cuts: list[int] = []
-    follower = _Follower(face, plate)
+    faces = Faces()
     try:
         detector = CutDetector()
         report.step("track", 0, T)
@@ -40,89 +39,42 @@ def track_plate(frames: Iterable[Frame], plate: Plate, report: Reporter, *, face
             cut = detector.starts_take(rgb)
             if cut:
                 cuts.append(frame.index)
-            found = follower.follow(rgb, frame.index, cut)
-            if found is not None:
-                landmarks[frame.index] = found
-            faces[frame.index], times[frame.index] = follower.seen, frame.time
+            for number, landmarks in faces.follow(rgb, frame.index, cut).items():
+                tracks.setdefault(number, np.full((T, LANDMARKS, 3), np.nan, np.float32))[frame.index] = landmarks
+            seen[frame.index], times[frame.index] = faces.seen, frame.time
             report.step("track", frame.index + 1, T)
     finally:
-        follower.close()
-    track = Track(MediaPipeTracker.scheme, landmarks, np.isfinite(landmarks[:, 0, 0]).astype(np.float32), np.array(cuts, np.int32), faces, times,
-                  plate.fingerprint)
-    _tell(track, plate, report)
-    return track
+        faces.close()
+    if not tracks:
+        raise MienError(f"No face was found on any of the {T} frames of {plate.path}; choose a plate with a face of at least about 60 pixels.")
+
+    def track(landmarks: np.ndarray) -> Track:
+        return Track(MediaPipeTracker.scheme, landmarks, np.isfinite(landmarks[:, 0, 0]).astype(np.float32), np.array(cuts, np.int32), seen, times,
+                     plate.fingerprint)
+
+    return {number: track(landmarks) for number, landmarks in sorted(tracks.items())}
 
 
-class _Follower:
-    """One face out of those on the picture. Follows a single face while there is one, several once there are more."""
-
-    def __init__(self, face: int, plate: Plate):
-        self._number, self._plate = face, plate
-        self._tracker = MediaPipeTracker(1)
-        self._many = False
-        self._last: Face | None = None
-        self.seen = 0
-
-    def close(self) -> None:
-        self._tracker.__exit__()
-
-    def follow(self, rgb: np.ndarray, index: int, cut: bool) -> Face | None:
-        if cut:
-            self._restart(self._many)
-        if not self._many and (self._last is None or cut or index % LOOK_AROUND == 0):
-            around = self._tracker.detect(rgb)
-            if len(around) > 1:
-                self._restart(True)
-        found = self._tracker.process(rgb)
-        self.seen = len(found)
-        if not found:
-            return None
-        chosen = self._choose(found, index)
-        if chosen is not None:
-            self._last = chosen
-        return chosen
-
-    def _restart(self, many: bool) -> None:
-        self.close()
-        self._tracker, self._many = MediaPipeTracker(MAX_FACES if many else 1), many
-
-    def _choose(self, found: list[Face], index: int) -> Face | None:
-        if self._last is None:
-            found = sorted(found, key=_width, reverse=True)
-            if self._number >= len(found):
-                raise MienError(f"Frame {self._plate.first_frame + index} of {self._plate.path} shows {len(found)} face(s), there is no face "
-                                f"number {self._number}; choose 0 to {len(found) - 1}.")
-            return found[self._number]
-        last = self._last
-        near = min(found, key=lambda f: float(np.linalg.norm(_centre(f) - _centre(last))))
-        # After a cut or a gap the nearest face may be a stranger's; with one face on the picture we follow it all the same.
-        if len(found) > 1 and np.linalg.norm(_centre(near) - _centre(last)) > JUMP * _width(last):
-            return None
-        return near
+def chosen_face(tracks: Mapping[int, Track], face: int, plate: Plate, report: Reporter) -> Track:
+    """The track of face number `face`, with what is to be said of it. Raises MienError when there is no such number."""
+    if face not in tracks:
+        raise MienError(f"{plate.path} shows {len(tracks)} face(s), there is no face number {face}; choose one of {', '.join(map(str, tracks))}.")
+    _tell(tracks[face], plate, report)
+    return tracks[face]
 
 
-def _centre(face: Face) -> np.ndarray:
-    return face[:468, :2].mean(0)
-
-
-def _width(face: Face) -> float:
-    return float(np.ptp(face[:468, 0]))
+def other_faces(tracks: Mapping[int, Track], face: int) -> dict[int, Track]:
+    """The tracks besides that of `face` that are long enough to be a person's."""
+    return {n: t for n, t in tracks.items() if n != face and t.found.sum() >= min(LEAST, len(t.found))}
 
 
 def _tell(track: Track, plate: Plate, report: Reporter) -> None:
     found = track.found
-    if not found.any():
-        raise MienError(f"No face was found on any of the {len(found)} frames of {plate.path}; choose a plate with a face of at least about "
-                        "60 pixels.")
     if not found.all():
         report.warn(f"The face is lost on {int((~found).sum())} of {len(found)} frames ({_frames(np.flatnonzero(~found) + plate.first_frame)}); "
                     "they stay as the plate.")
     if len(track.cuts):
         report.warn(f"The plate has {len(track.cuts)} cut(s), at frame {_frames(track.cuts + plate.first_frame)}; each take is solved on its own.")
-    if (track.faces > 1).any():
-        first = int(np.argmax(track.faces > 1)) + plate.first_frame
-        report.warn(f"Up to {int(track.faces.max())} faces are on the plate (from frame {first}); the chosen one is followed, the others stay "
-                    "as they are.")
 
 
 def _frames(numbers: np.ndarray) -> str:
