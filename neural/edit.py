@@ -16,8 +16,10 @@ from ..mesh.errors import MienError
 from ..mesh.model import FaceModel, load_model
 from ..mesh.shape_gan import ACTOR_WEIGHTS
 from ..mesh.shot import Shot, Solve, Track
+from .appearance import ShotFaces, shot_mouth
 from .glasses import GLASSES_CHOICES, GlassesHold, wears_glasses
 from .media import Frame
+from .mouth import MouthGeometry, MouthLayer
 from .progress import Reporter
 from .rendering import FaceLayer, PlateRenderer, RenderSettings
 
@@ -95,13 +97,33 @@ class ShotEditor:
         if settings.editor == "gan" and settings.actor and not (actor / ACTOR_WEIGHTS).exists():
             raise MienError(f"{actor} holds no {ACTOR_WEIGHTS}; train it with 'mien train shape', or choose another actor folder.")
         self.shape_editor = make_editor(settings.editor, self.model, actor)
-        self.set_curves(curves)
         self.renderer = PlateRenderer(self.model, self.solve.camera, RenderSettings())
         self.hold = GlassesHold(self.model) if wears_glasses(settings.glasses, shot, report) else None
+        self.mouth: MouthLayer | None = None
+        self._fitted, self._actor, self._report = False, actor, report
+        self.set_curves(curves)
 
     def set_curves(self, curves: EmotionCurves) -> None:
         """Take other curves. All that depends on them is made here, as a preview does it at each move of a slider. Raises MienError."""
         self.edit = edit_shape(self.model, self.solve, curves, self.shape_editor)
+        if not self._fitted and self.edit.active.any():
+            self.mouth = self._mouth(self._actor, self._report)
+            self._fitted = True
+
+    def _mouth(self, actor: Path, report: Reporter) -> MouthLayer | None:
+        """Fits the mouth where that was not done yet. Warns where there is nothing to fill it with."""
+        s = self.settings
+        if s.mouth == "off" or s.mouth_amount == 0:
+            return None
+        geometry = MouthGeometry(self.renderer.mesh, self.solve.alpha)
+        locked = None if s.mouth_frame is None else s.mouth_frame - self.shot.plate.first_frame
+        if locked is not None and not (0 <= locked < len(self.solve.beta) and self.solve.solved[locked]):
+            raise MienError(f"The setting mouth_frame is {s.mouth_frame}, which is no solved frame of {self.shot.folder}; choose another one.")
+        known = shot_mouth(ShotFaces(self.shot, self.track, self.solve, self.renderer), geometry, actor, report) if geometry.available else None
+        if known is None:
+            report.warn("This shot never shows the inside of the mouth: openings that the edit makes stay dark, without teeth.")
+            return None
+        return MouthLayer(geometry, *known, s.mouth_amount, locked, self.shot.plate.linear)
 
     def shapes(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """Model vertices of a frame on the picture as filmed and as edited, (V, 2) pixels, and the edited depths (V,); None at rest."""
@@ -120,7 +142,10 @@ class ShotEditor:
     def layer(self, index: int, plate: np.ndarray) -> FaceLayer | None:
         """The face layer of a frame over its plate (H, W, C); None when the frame stays as it is."""
         shapes = self.shapes(index)
-        return None if shapes is None else self.renderer.render(plate, *shapes)
+        layer = None if shapes is None else self.renderer.render(plate, *shapes)
+        if layer is None or shapes is None or self.mouth is None:
+            return layer
+        return self.mouth.over(layer, plate, index, self.solve.beta[index], *shapes[:2])
 
     def composited(self, frame: Frame) -> Frame:
         """The frame with its face layer laid over it; the very same pixels where nothing is edited."""
@@ -137,6 +162,7 @@ class ShotEditor:
                       self.track.landmarks[index]):
             digest.update(np.ascontiguousarray(array, np.float32).tobytes())
         facts = (RENDERER_VERSION, self.model.hash, self.shot.plate.fingerprint, self.solve.camera.focal, self.hold is not None,
+                 self.mouth.hash if self.mouth else "",
                  sorted(asdict(self.renderer.settings).items()))
         digest.update(repr(facts).encode())
         return digest.hexdigest()[:24]

@@ -24,6 +24,8 @@ ABOVE = 0.35
 """Part of the crop that lies above the middle of the closed mouth."""
 CHIN = (152, 148, 377, 175, 199, 200)
 """Landmarks that go with the jaw."""
+LIP_SHARE = 0.65
+"""How far lower teeth follow the lower lip in an edit, the rest the chin: rigidly, so that no rim opens between lip and teeth."""
 EDGE = 0.06
 """Part of the way between the lips that is left to them on each side: a tracked contour is never exact."""
 UPPER_FADE, LOWER_FADE = (0.35, 0.85), (0.15, 0.65)
@@ -61,8 +63,11 @@ class MouthGeometry:
         upper, lower, rows = mesh.mouth
         self.model, self._mesh = model, mesh
         self.upper, self.lower = upper, lower
-        self._ring = np.flatnonzero(model.regions["lips"] > 0.3)
-        self.chin = model.vertices_of_landmarks(list(CHIN))
+        self.ring = np.flatnonzero(model.regions["lips"] > 0.3)
+        self._chin = model.vertices_of_landmarks(list(CHIN))
+        third = len(lower) // 3
+        self.upper_middle = upper[third : len(upper) - third]
+        self._lower_middle = lower[third : len(lower) - third]
         self._neutral = model.neutral(alpha).astype(np.float64)
         inside = set(map(int, rows.ravel()))
         self.triangles = np.array([t for t in mesh.triangles[mesh.face_count :] if inside & set(map(int, t))], np.int32)
@@ -88,20 +93,44 @@ class MouthGeometry:
         return (self._neutral[vertices, :2] + move - self._origin) * self.scale
 
     def _jaw(self, beta: np.ndarray) -> np.ndarray:
-        return np.tensordot(beta.astype(np.float64), self.model.expression[:, self.chin, :2], 1).mean(0) * self.scale
+        return np.tensordot(beta.astype(np.float64), self.model.expression[:, self._chin, :2], 1).mean(0) * self.scale
 
-    def pose(self, beta: np.ndarray, xy: np.ndarray, homography: np.ndarray | None = None) -> MouthPose | None:
-        """The mouth of a frame: beta (B,), xy (V, 2) the vertices on the picture; None where they fit no projective transform.
+    def pose(self, beta: np.ndarray, xy: np.ndarray) -> MouthPose | None:
+        """The mouth of a frame as filmed: beta (B,), xy (V, 2) the vertices on the picture; None where they fit no projective transform."""
+        homography, _ = cv2.findHomography(xy[self.ring].astype(np.float64), self._frontal(beta, self.ring), 0)
+        if homography is None or not np.isfinite(homography).all():
+            return None
+        return self._described(homography, xy, self._jaw(beta))
 
-        homography: that of the frame as filmed, for the same frame as edited: an edit moves lips, not heads.
-        """
-        if homography is None:
-            source = xy[self._ring].astype(np.float64)
-            homography, _ = cv2.findHomography(source, self._frontal(beta, self._ring), 0)
-            if homography is None or not np.isfinite(homography).all():
-                return None
+    def edited(self, filmed: MouthPose, before: np.ndarray, after: np.ndarray) -> MouthPose:
+        """The same frame with its vertices (V, 2) moved: an edit moves lips and jaw, not the head."""
+        start = self.middle_of_jaw(before)
+        move = carry(filmed.homography, np.stack([start, start + self.jaw_move(before, after)]))
+        return self._described(filmed.homography, after, filmed.jaw + move[1] - move[0])
+
+    def middle_of_jaw(self, xy: np.ndarray) -> np.ndarray:
+        """(2,) pixels: between the lower lip and the chin."""
+        return LIP_SHARE * xy[self._lower_middle].mean(0) + (1 - LIP_SHARE) * xy[self._chin].mean(0)
+
+    def jaw_move(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """(2,) pixels by which an edit moves the lower teeth."""
+        return self.middle_of_jaw(after) - self.middle_of_jaw(before)
+
+    def upper_lip(self, shape: np.ndarray) -> np.ndarray:
+        """MouthPose.shape (..., D) -> (...): height of the middle of the upper inner lip, y down, hundredths of the eye distance."""
+        n = len(self.upper)
+        third = n // 3
+        return shape[..., 2 * third + 1 : 2 * (n - third) : 2].mean(-1)
+
+    def across(self, points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """(H, W): 0 half-way between the corners of the mouth, 1 at them; points (V, 2) on that picture."""
+        right, left = points[self.upper[0]], points[self.upper[-1]]
+        axis = (left - right) / max(float(((left - right) ** 2).sum()), 1e-6)
+        y, x = np.mgrid[: size[0], : size[1]] + 0.5
+        return np.abs(2 * ((x - right[0]) * axis[0] + (y - right[1]) * axis[1]) - 1)
+
+    def _described(self, homography: np.ndarray, xy: np.ndarray, jaw: np.ndarray) -> MouthPose:
         lips = carry(homography, self._mesh.points(xy))
-        jaw = self._jaw(beta)
         chain = lips[np.concatenate([self.upper, self.lower])].ravel()
         unit = 100 / (self.scale * self.model.eye_distance)
         return MouthPose(homography, lips, jaw, (np.concatenate([chain, jaw]) * unit).astype(np.float32))
@@ -112,12 +141,16 @@ class MouthGeometry:
         rasterise(points.astype(np.float32), np.zeros(len(points), np.float32), self.triangles, self.way, out, z, 0.0)
         return out[..., 0], np.isfinite(z)
 
-    def crop(self, working: np.ndarray, pose: MouthPose) -> tuple[np.ndarray, np.ndarray]:
-        """A frame (H, W, 3) float32 -> its atlas (2 HEIGHT, WIDTH, 3) and how far each texel is seen inside the mouth (2 HEIGHT, WIDTH) 0..1."""
+    def crop(self, working: np.ndarray, pose: MouthPose, origin: tuple[int, int] = (0, 0)) -> tuple[np.ndarray, np.ndarray]:
+        """A part of a frame (h, w, 3) float32 that begins at `origin` (left, top), as an atlas (2 HEIGHT, WIDTH, 3).
+
+        With it how far each texel is seen inside the mouth, (2 HEIGHT, WIDTH) in 0..1.
+        """
         halves, seen = [], []
+        placed = pose.homography @ np.array([[1, 0, origin[0]], [0, 1, origin[1]], [0, 0, 1]])
         for offset, fade, sign in ((np.zeros(2), UPPER_FADE, -1.0), (pose.jaw, LOWER_FADE, 1.0)):
             shift = np.array([[1, 0, -offset[0]], [0, 1, -offset[1]], [0, 0, 1]])
-            halves.append(cv2.warpPerspective(working, _centred(shift @ pose.homography), (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE))
+            halves.append(cv2.warpPerspective(working, _centred(shift @ placed), (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE))
             way, opening = self.between(pose.lips - offset, (HEIGHT, WIDTH))
             inner = cv2.erode(opening.astype(np.uint8), np.ones((3, 3), np.uint8)) * (way > EDGE) * (way < 1 - EDGE)
             seen.append(inner * (ramp(way, *fade) if sign > 0 else 1 - ramp(way, *fade)))

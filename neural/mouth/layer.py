@@ -7,7 +7,9 @@ with the jaw. What the edit bares beyond that is decoded from the mouth model an
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -23,10 +25,20 @@ STILL, MOVED = 0.002, 0.010
 """Largest move of the inner lips, in face widths: below the first the plate's own mouth stays as it is, above the second it is made anew."""
 OPEN_FULL = 1500.0
 """Texels of the atlas seen on a frame above which its own mouth tells everything about it."""
+CORNERS = (0.4, 1.0)
+"""Way from the middle of the mouth to a corner over which the inside begins to go with the lips: front teeth are bone, cheeks are not."""
+TOP_SHARE = 0.1
+"""Part of the open mouths whose upper lip is higher than what counts as the highest one seen."""
 MARGIN = 6
 """Pixels around the lips that are worked on."""
-SHADOW, SHADOW_WIDTH = 0.45, 0.012
-"""How much darker what was never seen gets under the lips, and how far in, in face widths."""
+SHADOW = 0.3
+"""How much darker what was never seen gets under the upper lip."""
+NARROW, WIDE = 0.5, 0.035
+"""How much darker it gets in a mere slit, and the opening, in face widths, from which on no light is lost."""
+REACH = 0.012
+"""How far, in face widths, that shadow falls, and how far what the plate shows is continued before the model takes over."""
+BETWEEN = (0.3, 0.7)
+"""Way from the upper lip to the lower over which the skull's half gives way to the jaw's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +56,15 @@ class MouthLayer:
 
     def __init__(self, geometry: MouthGeometry, model: MouthModel, track: MouthTrack, amount: float, locked: int | None, linear: bool):
         """locked: index of the frame whose mouth is used everywhere; linear: the plate's pixels are scene-linear."""
+        self._top = float(np.percentile(geometry.upper_lip(model.shapes), 100 * TOP_SHARE))
         self._geometry, self._model, self._track, self._amount, self._locked, self._linear = geometry, model, track, amount, locked, linear
+
+    @cached_property
+    def hash(self) -> str:
+        """Hex digits over everything that changes a picture."""
+        digest = hashlib.sha256(repr((self._model.hash, self._amount, self._locked)).encode())
+        digest.update(self._track.latents.tobytes() + self._track.seen.tobytes())
+        return digest.hexdigest()[:16]
 
     def latents(self, index: int, before: MouthPose, after: MouthPose) -> np.ndarray:
         """(1, L): as seen, and as the new shape of the mouth has it where little is seen."""
@@ -55,17 +75,17 @@ class MouthLayer:
         was, now = self._model.expected(np.stack([before.shape, after.shape]), at)
         return (self._track.latents[index] + unseen * (now - was))[None]
 
-    def over(self, layer: FaceLayer, plate: np.ndarray, index: int, beta: np.ndarray, change: np.ndarray, before: np.ndarray,
+    def over(self, layer: FaceLayer, plate: np.ndarray, index: int, beta: np.ndarray, before: np.ndarray,
              after: np.ndarray) -> FaceLayer:
         """The layer with its mouth filled.
 
-        plate (H, W, C); beta, change (B,) coefficients and what the edit adds; before, after (V, 2) pixels, vertices as filmed and as edited.
+        plate (H, W, C); beta (B,) of the frame; before, after (V, 2) pixels, vertices as filmed and as edited.
         """
         g = self._geometry
         filmed = g.pose(beta, before)
         if filmed is None:
             return layer
-        edited = g.pose(beta + change, after, filmed.homography)
+        edited = g.edited(filmed, before, after)
         lips = np.concatenate([g.upper, g.lower])
         face_width = float(np.ptp(after[:, 0]))
         activity = self._amount * float(ramp(np.linalg.norm(after[lips] - before[lips], axis=1).max() / face_width, STILL, MOVED))
@@ -73,7 +93,7 @@ class MouthLayer:
         both = np.concatenate([before[lips], after[lips]])
         x0, y0 = (max(int(v), edge) for v, edge in zip(np.floor(both.min(0)) - MARGIN, (l, t)))
         x1, y1 = (min(int(v), edge) for v, edge in zip(np.ceil(both.max(0)) + MARGIN, (r, b)))
-        if edited is None or activity <= 0 or x1 - x0 < 4 or y1 - y0 < 4:
+        if activity <= 0 or x1 - x0 < 4 or y1 - y0 < 4:
             return layer
         size, origin = (y1 - y0, x1 - x0), np.array([x0, y0])
         way, opening = g.between(g.mesh_points(after) - origin, size)
@@ -83,34 +103,48 @@ class MouthLayer:
         old_way, old_opening = g.between(g.mesh_points(before) - origin, size)
         shown = _inward(old_opening & (old_way > EDGE) & (old_way < 1 - EDGE), SOFT * face_width)
         # Upper teeth stand still, lower ones go with the jaw; what lies between, tongue and dark, is stretched.
-        jaw = (after[g.chin] - before[g.chin]).mean(0)
-        field = (ramp(way, 0.3, 0.7)[..., None] * -jaw).astype(np.float32)
+        below = ramp(way, *BETWEEN)[..., None]
+        across = g.across(after - origin, size)
+        part = slice(y0 - t, y1 - t), slice(x0 - l, x1 - l)
+        still = -(below * g.jaw_move(before, after) + (1 - below) * self._raised(filmed, edited, before, after))
+        follow = ramp(across, *CORNERS)[..., None]
+        field = (still + follow * (layer.displacement[part] - still)).astype(np.float32)
         own = to_working(sample(plate, (x0, y0, x1, y1), field)[..., :3], self._linear)
         grid = np.stack(np.meshgrid(np.arange(x1 - x0, dtype=np.float32), np.arange(y1 - y0, dtype=np.float32)), -1) + field
         shown = cv2.remap(shown, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR)[..., None]
-        made = self._decoded(self.latents(index, filmed, edited), edited, way, size, origin)
+        made, known = self._decoded(self.latents(index, filmed, edited), edited, below, size, origin)
         depth = cv2.distanceTransform(opening.astype(np.uint8), cv2.DIST_L2, 3)[..., None]
-        made *= 1 - SHADOW * np.exp(-depth / (SHADOW_WIDTH * face_width))
-        interior = shown * own + (1 - shown) * made
-        part = slice(y0 - t, y1 - t), slice(x0 - l, x1 - l)
+        made *= 1 - NARROW * (1 - ramp(2 * depth.max() / face_width, 0, WIDE))
+        made *= 1 - SHADOW * (1 - way[..., None]) * np.exp(-depth / (REACH * face_width))
+        # Of what no frame of the shot ever showed, the plate's own mouth, bent with the lips, is the better guess.
         patch = layer.patch.copy()
         region = patch[part]
-        below = to_working(region[..., :3], self._linear)
-        mixed = from_working(below + activity * inside[..., None] * (interior - below), patch.dtype, self._linear)
+        moved = to_working(region[..., :3], self._linear)
+        made = moved + known * (made - moved)
+        interior = shown * own + (1 - shown) * _continued(own, shown, made, REACH * face_width)
+        mixed = from_working(moved + activity * inside[..., None] * (interior - moved), patch.dtype, self._linear)
         np.copyto(region[..., :3], mixed, where=(inside > 0)[..., None])
         return replace(layer, patch=patch)
 
-    def _decoded(self, latents: np.ndarray, pose: MouthPose, way: np.ndarray, size: tuple[int, int], origin: np.ndarray) -> np.ndarray:
-        """The model's mouth on the picture (h, w, 3), through the inverse transform: the skull's half above, the jaw's below."""
-        atlas = self._model.images.decode(latents)[0]
+    def _raised(self, filmed: MouthPose, edited: MouthPose, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """(2,) pixels: upper teeth stand still until the lip rises above all that the shot ever showed; there is nothing to lay bare then."""
+        g = self._geometry
+        was, now = g.upper_lip(filmed.shape), g.upper_lip(edited.shape)
+        excess = min(max(self._top - now, 0.0), max(was - now, 0.0))
+        return excess / max(was - now, 1e-6) * (after[g.upper_middle] - before[g.upper_middle]).mean(0)
+
+    def _decoded(self, latents: np.ndarray, pose: MouthPose, below: np.ndarray, size: tuple[int, int],
+                 origin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The model's mouth on the picture (h, w, 3), through the inverse transform, and how well it is known (h, w, 1): skull above, jaw below."""
+        atlas = np.concatenate([self._model.images.decode(latents)[0], self._model.known[..., None]], 2)
         y, x = np.mgrid[: size[0], : size[1]]
         crop = carry(pose.homography, np.stack([x.ravel(), y.ravel()], 1) + origin + 0.5).reshape(*size, 2)
         halves = []
         for half, offset in ((atlas[:HEIGHT], np.zeros(2)), (atlas[HEIGHT:], pose.jaw)):
             at = (crop - offset - 0.5).astype(np.float32)
-            halves.append(cv2.remap(half, at[..., 0], at[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
-        share = ramp(way, 0.3, 0.7)[..., None]
-        return np.clip(halves[0] + share * (halves[1] - halves[0]), 0, None)
+            halves.append(cv2.remap(half, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+        both = np.clip(halves[0] + below * (halves[1] - halves[0]), 0, None)
+        return both[..., :3], np.minimum(both[..., 3:], 1)
 
 
 def _inward(mask: np.ndarray, softness: float) -> np.ndarray:
@@ -119,3 +153,11 @@ def _inward(mask: np.ndarray, softness: float) -> np.ndarray:
     thick = float(cv2.distanceTransform(solid, cv2.DIST_L2, 3).max(initial=0))
     sigma = max(0.6, min(softness, 0.5 * thick))
     return np.clip(2 * cv2.GaussianBlur(solid.astype(np.float32), (0, 0), sigma) - 1, 0, 1) * solid
+
+
+def _continued(own: np.ndarray, shown: np.ndarray, made: np.ndarray, reach: float) -> np.ndarray:
+    """(h, w, 3): the model's picture `made`, but near what the plate shows (h, w, 1) the plate's colours, so that no rim is drawn between them."""
+    sigma = max(reach, 0.8)
+    near = cv2.GaussianBlur(shown[..., 0], (0, 0), sigma)[..., None]
+    spread = cv2.GaussianBlur(own * shown, (0, 0), sigma) / np.maximum(near, 1e-4)
+    return made + np.clip(2.5 * near, 0, 1) * (spread - made)

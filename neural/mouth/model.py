@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from ...mesh.errors import MienError
@@ -29,6 +30,8 @@ TIME_WIDTH = 2.0
 """Frames over which neighbours in time tell more about each other than a like mouth elsewhere does."""
 TIME_SHARE = 0.7
 RIDGE = 0.05
+KNOWN_FRAMES = 4.0
+"""Frames that show a texel, at which it counts as known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,8 @@ class MouthModel:
     """(N, L) float32: solved; the latents are kernel @ weights + centre."""
     centre: np.ndarray
     """(L,) float32."""
+    known: np.ndarray
+    """(2 HEIGHT, WIDTH) float32 in 0..1: how well the frames show each texel of the atlas; what none shows the model only guesses."""
 
     def expected(self, shapes: np.ndarray, frames: np.ndarray) -> np.ndarray:
         """Latents (T, L) of mouths that nobody sees into: shapes (T, D), frame indices (T,)."""
@@ -52,13 +57,14 @@ class MouthModel:
     @cached_property
     def hash(self) -> str:
         digest = hashlib.sha256(self.images.hash.encode())
-        for array in (self.shapes, self.frames, self.weights, self.centre):
+        for array in (self.shapes, self.frames, self.weights, self.centre, self.known):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
 
     def save(self, folder: Path, name: str) -> None:
         self.images.save(folder, name)
-        write_npz(folder / f"{name}_encoder.npz", {"shapes": self.shapes, "frames": self.frames, "weights": self.weights, "centre": self.centre})
+        write_npz(folder / f"{name}_encoder.npz", {"shapes": self.shapes, "frames": self.frames, "weights": self.weights, "centre": self.centre,
+                                                  "known": self.known})
 
     @classmethod
     def load(cls, folder: Path, name: str) -> MouthModel:
@@ -66,10 +72,10 @@ class MouthModel:
         images, path = load_latent(folder, name), folder / f"{name}_encoder.npz"
         a, L = read_npz(path), int(np.prod(images.latent_shape))
         n = len(a.get("frames", ()))
-        check_arrays(path, a, {"shapes": (n, None), "frames": (n,), "weights": (n, L), "centre": (L,)})
+        check_arrays(path, a, {"shapes": (n, None), "frames": (n,), "weights": (n, L), "centre": (L,), "known": (2 * HEIGHT, WIDTH)})
         if images.size != (2 * HEIGHT, WIDTH):
             raise MienError(f"{path} belongs to pictures of {images.size[1]} x {images.size[0]}, not {WIDTH} x {2 * HEIGHT}; train the mouth again.")
-        return cls(images, a["shapes"], a["frames"], a["weights"], a["centre"])
+        return cls(images, a["shapes"], a["frames"], a["weights"], a["centre"], a["known"])
 
 
 def kernel(shapes: np.ndarray, frames: np.ndarray, known: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -97,4 +103,6 @@ def fit_mouth(crops: np.ndarray, seen: np.ndarray, shapes: np.ndarray, frames: n
     centre = latents.mean(0)
     gram = kernel(shapes, frames, shapes, frames) + RIDGE * np.eye(len(frames))
     weights = np.linalg.solve(gram.astype(np.float64), (latents - centre).astype(np.float64)).astype(np.float32)
-    return MouthModel(images, shapes, frames, weights, centre.astype(np.float32))
+    known = np.clip(seen.sum(0) / KNOWN_FRAMES, 0, 1)
+    known = np.concatenate([cv2.GaussianBlur(cv2.erode(half, np.ones((5, 5), np.uint8)), (0, 0), 2.0) for half in np.split(known, 2)])
+    return MouthModel(images, shapes, frames, weights, centre.astype(np.float32), known.astype(np.float32))

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a shot teaches about its face: the models of level 2 and of the mouth, fitted when an edit first needs them, kept in SHOT/texture/."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..mesh.camera import place
+from ..mesh.errors import MienError
+from ..mesh.files import read_json, read_npz, write_json, write_npz
+from ..mesh.shot import Shot, Solve, Track
+from .latent.working import to_working
+from .media import Frame, PlateReader
+from .mouth import MouthGeometry, MouthModel, MouthPose
+from .mouth.layer import MouthTrack
+from .mouth.model import CAVITY, fit_mouth
+from .parallel import ordered_map
+from .progress import Reporter
+from .rendering import PlateRenderer
+
+APPEARANCE_VERSION = 3
+"""Raise it when the same shot gives other models."""
+SAMPLES = 150
+"""Frames that models are fitted to at most, so that memory does not grow with the clip."""
+LIP_SHADE = (0.42, 0.30, 0.30)
+"""The dark of a mouth against its lips (R, G, B), working space."""
+MOUTH = "mouth"
+
+
+@dataclass(frozen=True, eq=False)
+class ShotFaces:
+    """The face of each frame on the picture: what every fit starts from."""
+
+    shot: Shot
+    track: Track
+    solve: Solve
+    renderer: PlateRenderer
+
+    def vertices(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Vertices as filmed (V, 2) pixels, locked onto the landmarks, and in camera axes (V, 3) metres."""
+        s = self.solve
+        pose = s.rotation[index].astype(np.float64), s.translation[index].astype(np.float64)
+        points = place(self.renderer.model.shape(s.alpha, s.beta[index]).astype(np.float64), *pose)
+        xy = s.camera.project(points)
+        return xy + self.renderer.lock(xy, self.track.landmarks[index].astype(np.float64)), points
+
+    def key(self, *more: object) -> str:
+        """Changes when anything that a model is fitted to changes."""
+        digest = hashlib.sha256(repr((APPEARANCE_VERSION, self.renderer.model.hash, self.shot.plate.fingerprint, *more)).encode())
+        for array in (self.solve.alpha, self.solve.beta, self.solve.rotation, self.solve.translation, self.track.landmarks):
+            digest.update(np.ascontiguousarray(array, np.float32).tobytes())
+        return digest.hexdigest()[:24]
+
+    def samples(self, most: int = SAMPLES) -> np.ndarray:
+        """Evenly chosen solved frames, at most so many."""
+        solved = np.flatnonzero(self.solve.solved)
+        return solved[np.unique(np.round(np.linspace(0, len(solved) - 1, min(most, len(solved)))).astype(int))]
+
+    def frames(self, indices: np.ndarray) -> Iterator[Frame]:
+        """Those frames of the plate, in order."""
+        reader, wanted = PlateReader(self.shot.plate_path, self.shot.plate), frozenset(map(int, indices))
+        yield from (f for f in reader.frames(int(indices[0]), int(indices[-1]) + 1) if f.index in wanted)
+
+
+@dataclass(frozen=True, eq=False)
+class _Crop:
+    index: int
+    atlas: np.ndarray
+    seen: np.ndarray
+    shape: np.ndarray
+    lips: np.ndarray
+
+
+def _crop(faces: ShotFaces, geometry: MouthGeometry, frame: Frame) -> _Crop | None:
+    xy, _ = faces.vertices(frame.index)
+    pose: MouthPose | None = geometry.pose(faces.solve.beta[frame.index], xy)
+    if pose is None:
+        return None
+    picture = frame.pixels[..., :3]
+    left, top = np.maximum(np.floor(xy[geometry.ring].min(0)).astype(int) - 40, 0)
+    right, bottom = np.ceil(xy[geometry.ring].max(0)).astype(int) + 40
+    working = to_working(np.ascontiguousarray(picture[top:bottom, left:right]), faces.shot.plate.linear)
+    atlas, seen = geometry.crop(working, pose, (int(left), int(top)))
+    return _Crop(frame.index, atlas, seen, pose.shape, np.median(working.reshape(-1, 3), 0))
+
+
+def shot_mouth(faces: ShotFaces, geometry: MouthGeometry, actor: Path | None, report: Reporter) -> tuple[MouthModel, MouthTrack] | None:
+    """The mouth model of a shot (or of the actor folder, where it has one) and the latents of every frame; None where no teeth are ever shown.
+
+    Made once and kept in SHOT/texture/; a change of the solve makes it again.
+    """
+    folder = faces.shot.texture_path.parent
+    given = MouthModel.load(actor, MOUTH) if actor is not None and (actor / f"{MOUTH}.json").exists() else None
+    key, about = faces.key(MOUTH, given.hash if given else ""), folder / "mouth_shot.json"
+    try:
+        known = read_json(about) if about.exists() else {}
+        if known.get("key") == key:
+            if not known["open"]:
+                return None
+            a = read_npz(folder / "mouth_frames.npz")
+            return given or MouthModel.load(folder, MOUTH), MouthTrack(a["latents"], a["seen"])
+    except MienError as error:
+        report.warn(f"The mouth model of this shot is fitted again: {error}")
+    chosen = faces.samples()
+    model, crops = given, []
+    report.step("mouth", 0, len(chosen))
+    for done, crop in enumerate(ordered_map(lambda f: _crop(faces, geometry, f), faces.frames(chosen)), 1):
+        if crop is not None:
+            crops.append(crop)
+        report.step("mouth", done, len(chosen))
+    if model is None and crops:
+        shade = np.minimum(np.median([c.lips for c in crops], 0) * LIP_SHADE, CAVITY)
+        model = fit_mouth(np.stack([c.atlas for c in crops]), np.stack([c.seen for c in crops]), np.stack([c.shape for c in crops]),
+                          np.array([c.index for c in crops]), shade)
+    if model is None:
+        write_json(about, {"key": key, "open": False})
+        return None
+    track = _mouth_track(faces, geometry, model, crops, report)
+    if given is None:
+        model.save(folder, MOUTH)
+    write_npz(folder / "mouth_frames.npz", {"latents": track.latents, "seen": track.seen})
+    write_json(about, {"key": key, "open": True})
+    return model, track
+
+
+def _mouth_track(faces: ShotFaces, geometry: MouthGeometry, model: MouthModel, crops: list[_Crop], report: Reporter) -> MouthTrack:
+    from ..mesh.editor import smooth
+    T = len(faces.solve.beta)
+    latents, seen = np.zeros((T, *model.images.latent_shape), np.float32), np.zeros(T, np.float32)
+    at_hand = {c.index for c in crops}
+    rest = np.array([i for i in np.flatnonzero(faces.solve.solved) if i not in at_hand], int)
+
+    def encode(crop: _Crop) -> None:
+        expected = model.expected(crop.shape[None], np.array([crop.index]))
+        latents[crop.index] = model.images.encode(crop.atlas[None], crop.seen[None], expected.reshape(1, *model.images.latent_shape))[0]
+        seen[crop.index] = crop.seen.sum()
+
+    for crop in crops:
+        encode(crop)
+    if len(rest):
+        for done, crop in enumerate(ordered_map(lambda f: _crop(faces, geometry, f), faces.frames(rest)), 1):
+            if crop is not None:
+                encode(crop)
+            report.step("mouths", done, len(rest))
+    for start, end in faces.solve.segments:
+        latents[start:end] = smooth(latents[start:end].reshape(end - start, -1)).reshape(latents[start:end].shape)
+    return MouthTrack(latents, seen)
