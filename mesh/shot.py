@@ -60,6 +60,10 @@ class Plate:
         return Fraction(*self.fps)
 
 
+FACES = "faces"
+"""Folder in a shot folder with those of the other faces of its plate, N.mien each."""
+
+
 @dataclass
 class Shot:
     """One plate and what was made of it. `folder` is where it lives; every path is resolved against it."""
@@ -79,11 +83,11 @@ class Shot:
 
     def face_folder(self, number: int) -> Path:
         """The shot folder of another face of the same plate, tracked together with this one."""
-        return self.folder if number == self.face else self.folder / "faces" / f"{number}.mien"
+        return self.folder if number == self.face else self.folder / FACES / f"{number}.mien"
 
     def face_folders(self) -> dict[int, Path]:
         """Number -> shot folder of every face that was tracked with this one, its own first."""
-        found = {int(p.stem): p for p in (self.folder / "faces").glob("*.mien") if p.stem.isdecimal() and int(p.stem) != self.face}
+        found = {int(p.stem): p for p in (self.folder / FACES).glob("*.mien") if p.stem.isdecimal() and int(p.stem) != self.face}
         return {self.face: self.folder} | dict(sorted(found.items()))
 
     @property

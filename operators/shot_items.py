@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import bpy
 
 from . import shots
@@ -38,6 +41,17 @@ def enlist(scene: bpy.types.Scene) -> None:
     for number in sorted(numbers - {track.face_number for track in item.tracks}):
         track = item.tracks.add()
         track.face_number, track.name = number, f"Face {number}"
+
+
+def enlist_others(scene: bpy.types.Scene, folders: Sequence[Path]) -> None:
+    """List the shot folders of the further faces of the shot in work, each a row of its own. The shot in work stays."""
+    settings = scene.mien
+    for folder in folders:
+        stored = shots.stored_path(folder)
+        if find(scene, stored) < 0:
+            item = settings.shots.add()
+            item.shot_folder, item.plate, item.name = stored, settings.plate, shots.shot_name(folder)
+            item.focal_mm, item.model, item.face_number = settings.focal_mm, settings.model, int(folder.stem)
 
 
 def faces_of(scene: bpy.types.Scene, item: bpy.types.PropertyGroup) -> list[bpy.types.Object]:

@@ -19,7 +19,7 @@ from ..mesh.emotion import CONTROLS
 from ..mesh.errors import MienError
 from ..mesh.files import read_json
 from ..mesh.frames import frame_ranges, ranges_text
-from ..mesh.shot import Shot, Solve, Track
+from ..mesh.shot import FACES, Shot, Solve, Track
 
 LOOK_AGAIN = 0.5
 """Seconds for which a look at the disk is trusted: panels are drawn at every frame of a playback."""
@@ -71,8 +71,14 @@ def stored_path(path: Path) -> str:
 
 
 def shot_name(folder: Path) -> str:
-    """What the artist calls the shot: its folder without `.mien`."""
-    return folder.stem if folder.suffix == ".mien" else folder.name
+    """What the artist calls the shot: its folder without `.mien`; "talk face 1" for another face of talk's plate."""
+    name = folder.stem if folder.suffix == ".mien" else folder.name
+    return f"{shot_name(folder.parent.parent)} face {name}" if is_other_face(folder) else name
+
+
+def is_other_face(folder: Path) -> bool:
+    """Is it the shot folder of a further face of another shot's plate, tracked with that one?"""
+    return folder.parent.name == FACES and folder.stem.isdecimal()
 
 
 # -- what is known of it --------------------------------------------------------------------------------------------------

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import bpy
 
 from ..mesh.errors import MienError
 from ..mesh.frames import ranges_text
-from . import shots
+from . import shot_items, shots
 from .engine import PACKAGE, JobOperator, poll_engine
 from .plate import as_plate, poll_saved
 
@@ -21,7 +22,8 @@ def track_params(scene: bpy.types.Scene) -> dict[str, Any]:
     settings = scene.mien
     if not settings.plate or not settings.shot_folder:
         raise MienError(NO_PLATE + ".")
-    return {"plate": str(as_plate(shots.absolute(settings.plate))), "folder": str(shots.absolute(settings.shot_folder)), "face": settings.face_number}
+    return {"plate": str(as_plate(shots.absolute(settings.plate))), "folder": str(shots.absolute(settings.shot_folder)), "face": settings.face_number,
+            "all_faces": True}
 
 
 def solve_params(scene: bpy.types.Scene) -> dict[str, Any]:
@@ -80,10 +82,15 @@ class MIEN_OT_track(JobOperator, bpy.types.Operator):
 
     def steps(self, context: bpy.types.Context) -> list[tuple[str, dict[str, Any]]]:
         track = track_params(context.scene)
+        if shots.is_other_face(shots.absolute(context.scene.mien.shot_folder)):  # it was tracked together with the plate's first face
+            return [("solve", solve_params(context.scene))]
         return [("track", track), ("solve", {"folder": track["folder"], **solve_options(context.scene)})]
 
     def finished(self, context: bpy.types.Context, results: list[dict[str, Any]]) -> str:
-        return solve_sentence(results[-1])
+        others = results[0].get("others", {})
+        shot_items.enlist_others(context.scene, [Path(folder) for folder in others.values()])
+        more = f" {len(others) + 1} faces were tracked; the others are in the list of shots, press Solve there." if others else ""
+        return solve_sentence(results[-1]) + more
 
 
 class MIEN_OT_solve(JobOperator, bpy.types.Operator):
