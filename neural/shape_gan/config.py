@@ -41,6 +41,8 @@ class TrainConfig:
     """Adam's first moment"""
     beta2: float = 0.999
     """Adam's second moment"""
+    clip: float = 10.0
+    """longest gradient of a network; a longer one is shortened to it, or a single one throws the training off (0: never; the paper names none)"""
     critic_steps: int = 1
     """updates of the discriminator for each of the generator; the paper does not give it"""
     gp: float = 10.0

@@ -139,11 +139,12 @@ class Training:
         return {"g": total.detach(), "g_adv": adv.detach(), "g_reg": reg.detach(), "g_rec": rec.detach(), "g_mouth": mouth.detach(),
                 "g_r": r.detach()}
 
-    @staticmethod
-    def _step(loss: Tensor, parameters: list[Tensor], optimiser: torch.optim.Optimizer) -> None:
+    def _step(self, loss: Tensor, parameters: list[Tensor], optimiser: torch.optim.Optimizer) -> None:
         """Gradients of these parameters only: the other network's are not computed."""
         for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True)):
             parameter.grad = gradient
+        if self.config.clip:
+            torch.nn.utils.clip_grad_norm_(parameters, self.config.clip)
         optimiser.step()
 
     # -- the state as plain tensors ---------------------------------------------------------------------------------------
