@@ -8,25 +8,35 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from ..mesh.camera import place
+from ..mesh.editor import smooth
+from ..mesh.emotion import EMOTIONS
 from ..mesh.errors import MienError
 from ..mesh.files import read_json, read_npz, write_json, write_npz
 from ..mesh.shot import Shot, Solve, Track
+from .latent.eigen import EigenFit, EigenImages
 from .latent.working import to_working
-from .media import Frame, PlateReader
+from .level2 import COMPONENTS as TEXTURE_COMPONENTS
+from .level2 import SIZE as TEXTURE_SIZE
+from .level2 import TEXTURE, TextureModel, regress, weight_map
+from .media import Frame, PlateReader, read_still
 from .mouth import MouthGeometry, MouthModel, MouthPose
 from .mouth.layer import MouthTrack
 from .mouth.model import CAVITY, fit_mouth
 from .parallel import ordered_map
 from .progress import Reporter
 from .rendering import PlateRenderer
+from .texture import Unwrapper
 
 APPEARANCE_VERSION = 3
 """Raise it when the same shot gives other models."""
 SAMPLES = 150
 """Frames that models are fitted to at most, so that memory does not grow with the clip."""
+BATCH = 25
+"""Textures that are folded into the eigen model at once."""
 LIP_SHADE = (0.42, 0.30, 0.30)
 """The dark of a mouth against its lips (R, G, B), working space."""
 MOUTH = "mouth"
@@ -65,6 +75,70 @@ class ShotFaces:
         """Those frames of the plate, in order."""
         reader, wanted = PlateReader(self.shot.plate_path, self.shot.plate), frozenset(map(int, indices))
         yield from (f for f in reader.frames(int(indices[0]), int(indices[-1]) + 1) if f.index in wanted)
+
+
+def unwrapped(faces: ShotFaces, frame: Frame, unwrap: Unwrapper, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A frame's texture (S, S, 3) float32 in the working space and its visibility (S, S) 0..1; what it hides is filled from `base` (S, S, 3)."""
+    xy, points = faces.vertices(frame.index)
+    height, width = frame.pixels.shape[:2]
+    left, top = (max(int(v) - 4, 0) for v in xy.min(0))
+    right, bottom = min(int(xy[:, 0].max()) + 5, width), min(int(xy[:, 1].max()) + 5, height)
+    if right - left < 2 or bottom - top < 2:
+        return base, np.zeros(base.shape[:2], np.float32)
+    part = to_working(np.ascontiguousarray(frame.pixels[top:bottom, left:right, :3]), faces.shot.plate.linear)
+    texture, seen = unwrap(part, xy - np.array([left, top]), points)
+    seen = seen.astype(np.float32)
+    return base + seen[..., None] * (texture - base), seen
+
+
+def base_texture(faces: ShotFaces, size: int) -> np.ndarray:
+    """The shot's neutral texture (size, size, 3) float32 in the working space, made when the shot was solved."""
+    return cv2.resize(read_still(faces.shot.texture_path)[..., :3], (size, size), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+
+
+def fit_texture(faces: ShotFaces, chosen: np.ndarray, report: Reporter) -> tuple[EigenImages, np.ndarray]:
+    """The eigen model of those frames' textures and their latents (N, L). Pictures stream; at most SAMPLES are kept, in half precision."""
+    unwrap, base = Unwrapper(faces.renderer.model, TEXTURE_SIZE), base_texture(faces, TEXTURE_SIZE)
+    mask = weight_map(unwrap) > 0.02
+    fit, kept, batch = EigenFit(mask, TEXTURE_COMPONENTS, base), [], []
+    report.step("textures", 0, len(chosen))
+    for done, texture in enumerate(ordered_map(lambda f: unwrapped(faces, f, unwrap, base)[0], faces.frames(chosen)), 1):
+        batch.append(texture)
+        if len(batch) == BATCH or done == len(chosen):
+            fit.add(np.stack(batch))
+            kept.append(np.stack(batch)[:, mask].astype(np.float16))
+            batch = []
+        report.step("textures", done, len(chosen))
+    model = fit.model()
+    mean = model.mean[mask].ravel()
+    latents = np.concatenate([(rows.reshape(len(rows), -1).astype(np.float32) - mean) @ model.components.T for rows in kept])
+    return model, latents
+
+
+def shot_texture_model(faces: ShotFaces, actor: Path | None, report: Reporter) -> TextureModel:
+    """Level 2 of a shot: its eigen model with directions learnt from its own frames; with the actor folder's model and its d_y where it has one.
+
+    Made once and kept in SHOT/texture/; a change of the solve or of the actor's model makes it again.
+    """
+    folder = faces.shot.texture_path.parent
+    if actor is not None and (actor / f"{TEXTURE}.json").exists():
+        return TextureModel.load(actor)
+    key, about = faces.key(TEXTURE), folder / "texture_shot.json"
+    try:
+        if about.exists() and read_json(about).get("key") == key:
+            return TextureModel.load(folder)
+    except MienError as error:
+        report.warn(f"The texture model of this shot is fitted again: {error}")
+    chosen = faces.samples()
+    images, latents = fit_texture(faces, chosen, report)
+    s = faces.solve
+    nuisance = np.concatenate([s.rotation[chosen], chosen[:, None] / max(len(s.beta), 1)], 1)
+    sigma = np.maximum(faces.renderer.model.expression_sigma, 1e-3)
+    directions, predicted = regress(latents, s.beta[chosen], nuisance, sigma)
+    model = TextureModel(images, directions, np.zeros((len(EMOTIONS), directions.shape[1]), np.float32), predicted)
+    model.save(folder)
+    write_json(about, {"key": key, "explained": images.explained, "predicted": predicted, "frames": len(chosen)})
+    return model
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +203,6 @@ def shot_mouth(faces: ShotFaces, geometry: MouthGeometry, actor: Path | None, re
 
 
 def _mouth_track(faces: ShotFaces, geometry: MouthGeometry, model: MouthModel, crops: list[_Crop], report: Reporter) -> MouthTrack:
-    from ..mesh.editor import smooth
     T = len(faces.solve.beta)
     latents, seen = np.zeros((T, *model.images.latent_shape), np.float32), np.zeros(T, np.float32)
     at_hand = {c.index for c in crops}

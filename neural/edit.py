@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from ..mesh.camera import place
-from ..mesh.editor import EDITORS, edit_shape, make_editor
+from ..mesh.editor import EDITORS, edit_shape, shot_editor, smooth
 from ..mesh.emotion import EmotionCurves
 from ..mesh.errors import MienError
 from ..mesh.model import FaceModel, load_model
-from ..mesh.shape_gan import ACTOR_WEIGHTS
 from ..mesh.shot import Shot, Solve, Track
-from .appearance import ShotFaces, shot_mouth
+from .appearance import ShotFaces, shot_mouth, shot_texture_model
 from .glasses import GLASSES_CHOICES, GlassesHold, wears_glasses
+from .level2 import TextureLayer
 from .media import Frame
 from .mouth import MouthGeometry, MouthLayer
 from .progress import Reporter
@@ -93,22 +93,32 @@ class ShotEditor:
             raise MienError(f"{shot.folder} was solved with another version of the face model '{shot.model}'; solve the shot again.")
         if self.solve.beta.shape[1] != self.model.expression_count or len(self.solve.alpha) != self.model.identity_count:
             raise MienError(f"{shot.solve_path} does not fit the face model '{shot.model}'; solve the shot again.")
-        actor = Path(settings.actor) if settings.actor else shot.folder / "actor"
-        if settings.editor == "gan" and settings.actor and not (actor / ACTOR_WEIGHTS).exists():
-            raise MienError(f"{actor} holds no {ACTOR_WEIGHTS}; train it with 'mien train shape', or choose another actor folder.")
-        self.shape_editor = make_editor(settings.editor, self.model, actor)
+        self.shape_editor = shot_editor(settings.editor, self.model, shot.folder, settings.actor)
         self.renderer = PlateRenderer(self.model, self.solve.camera, RenderSettings())
         self.hold = GlassesHold(self.model) if wears_glasses(settings.glasses, shot, report) else None
         self.mouth: MouthLayer | None = None
-        self._fitted, self._actor, self._report = False, actor, report
+        self.texture: TextureLayer | None = None
+        self._actor = Path(settings.actor) if settings.actor else shot.folder / "actor"
+        self._fitted, self._report = False, report
         self.set_curves(curves)
 
     def set_curves(self, curves: EmotionCurves) -> None:
         """Take other curves. All that depends on them is made here, as a preview does it at each move of a slider. Raises MienError."""
         self.edit = edit_shape(self.model, self.solve, curves, self.shape_editor)
+        self.emotions = np.zeros_like(curves.emotions)
+        for start, end in self.solve.segments:
+            self.emotions[start:end] = smooth(curves.effective[start:end])
         if not self._fitted and self.edit.active.any():
-            self.mouth = self._mouth(self._actor, self._report)
+            self.mouth, self.texture = self._mouth(self._actor, self._report), self._texture(self._actor, self._report)
             self._fitted = True
+
+    def _texture(self, actor: Path, report: Reporter) -> TextureLayer | None:
+        """Fits level 2 where that was not done yet."""
+        s = self.settings
+        if s.texture == "off" or s.texture_strength == s.texture_borrow == 0:
+            return None
+        model = shot_texture_model(ShotFaces(self.shot, self.track, self.solve, self.renderer), actor, report)
+        return TextureLayer(model, self.model, s.texture_strength, s.texture_borrow, self.shot.plate.linear)
 
     def _mouth(self, actor: Path, report: Reporter) -> MouthLayer | None:
         """Fits the mouth where that was not done yet. Warns where there is nothing to fill it with."""
@@ -132,7 +142,9 @@ class ShotEditor:
         s, r = self.solve, self.renderer
         pose = s.rotation[index].astype(np.float64), s.translation[index].astype(np.float64)
         before, _ = r.project(s.alpha, s.beta[index], *pose)
-        after_points = place(self.model.shape(s.alpha + self.edit.alpha[index], s.beta[index] + self.edit.beta[index]).astype(np.float64), *pose)
+        part = np.float32(self.settings.shape_strength)
+        shape = self.model.shape(s.alpha + part * self.edit.alpha[index], s.beta[index] + part * self.edit.beta[index])
+        after_points = place(shape.astype(np.float64), *pose)
         after = s.camera.project(after_points)
         if self.hold is not None:
             after = self.hold(before, after)
@@ -142,10 +154,15 @@ class ShotEditor:
     def layer(self, index: int, plate: np.ndarray) -> FaceLayer | None:
         """The face layer of a frame over its plate (H, W, C); None when the frame stays as it is."""
         shapes = self.shapes(index)
-        layer = None if shapes is None else self.renderer.render(plate, *shapes)
-        if layer is None or shapes is None or self.mouth is None:
-            return layer
-        return self.mouth.over(layer, plate, index, self.solve.beta[index], *shapes[:2])
+        layer = None if shapes is None else self.renderer.render(plate, *shapes, always=self.texture is not None)
+        if layer is None or shapes is None:
+            return None
+        before, after, depth = shapes
+        if self.texture is not None:
+            layer = self.texture.over(layer, self.edit.beta[index], self.emotions[index], after, depth)
+        if self.mouth is not None:
+            layer = self.mouth.over(layer, plate, index, self.solve.beta[index], before, after)
+        return layer
 
     def composited(self, frame: Frame) -> Frame:
         """The frame with its face layer laid over it; the very same pixels where nothing is edited."""
@@ -158,11 +175,11 @@ class ShotEditor:
             return "rest"
         digest = hashlib.sha256()
         s = self.solve
-        for array in (self.edit.alpha[index], self.edit.beta[index], s.alpha, s.beta[index], s.rotation[index], s.translation[index],
-                      self.track.landmarks[index]):
+        for array in (self.edit.alpha[index], self.edit.beta[index], self.emotions[index], s.alpha, s.beta[index], s.rotation[index],
+                      s.translation[index], self.track.landmarks[index]):
             digest.update(np.ascontiguousarray(array, np.float32).tobytes())
         facts = (RENDERER_VERSION, self.model.hash, self.shot.plate.fingerprint, self.solve.camera.focal, self.hold is not None,
-                 self.mouth.hash if self.mouth else "",
+                 self.mouth.hash if self.mouth else "", self.texture.hash if self.texture else "", self.settings.shape_strength,
                  sorted(asdict(self.renderer.settings).items()))
         digest.update(repr(facts).encode())
         return digest.hexdigest()[:24]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
 from ..mesh.camera import place
 from ..mesh.model import FaceModel
@@ -34,7 +35,7 @@ class Unwrapper:
         self.vertex_of_uv[model.uv_triangles.ravel()] = model.triangles.ravel()
         self.xy = np.stack([model.uv[:, 0] * size, (1 - model.uv[:, 1]) * size], 1).astype(np.float32)
 
-    def _carry(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def carry(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vertex values (V, C) -> (size, size, C) and where the face is (size, size) bool."""
         out = np.zeros((self.size, self.size, values.shape[1]), np.float32)
         z = np.full((self.size, self.size), np.inf, np.float32)
@@ -42,17 +43,26 @@ class Unwrapper:
         rasterise(self.xy, flat, self.model.uv_triangles.astype(np.int32), values[self.vertex_of_uv].astype(np.float32), out, z, 0.0)
         return out, np.isfinite(z)
 
+    def mirror(self) -> np.ndarray:
+        """(size, size, 2) float32: where the other half of the face has the texel that this one mirrors, in texels of the same texture."""
+        _, partner = cKDTree(self.model.mean).query(self.model.mean * np.array([-1, 1, 1], np.float32))
+        uv = np.zeros((self.model.vertex_count, 2), np.float32)
+        uv[self.vertex_of_uv] = self.xy
+        return self.carry(uv[partner])[0] - 0.5
+
     def __call__(self, rgb: np.ndarray, xy: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Frame (H, W, 3), vertices on it (V, 2) pixels and in camera axes (V, 3) -> texture (size, size, 3), visibility (size, size) 0..1."""
+        """Frame (H, W, 3) of any depth, vertices on it (V, 2) pixels and in camera axes (V, 3) -> texture (size, size, 3), of the same type.
+
+        With it its visibility, (size, size) in 0..1.
+        """
         t = self.model.triangles
-        normals = np.zeros((len(points), 3))
         face = np.cross(points[t[:, 1]] - points[t[:, 0]], points[t[:, 2]] - points[t[:, 0]])
-        for corner in range(3):
-            np.add.at(normals, t[:, corner], face)
+        corners = t.ravel()
+        normals = np.stack([np.bincount(corners, np.repeat(face[:, k], 3), len(points)) for k in range(3)], 1)
         view = -points / np.linalg.norm(points, axis=1, keepdims=True)
         cosine = (normals * view).sum(1) / np.maximum(np.linalg.norm(normals, axis=1), 1e-12)
         cosine *= np.sign(np.median(cosine))  # whichever way the model's triangles turn, most of a face looks at the camera
-        carried, inside = self._carry(np.concatenate([xy, cosine[:, None]], 1).astype(np.float32))
+        carried, inside = self.carry(np.concatenate([xy, cosine[:, None]], 1).astype(np.float32))
         texture = cv2.remap(rgb, carried[..., 0] - 0.5, carried[..., 1] - 0.5, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         in_picture = (carried[..., 0] >= 0) & (carried[..., 0] < rgb.shape[1]) & (carried[..., 1] >= 0) & (carried[..., 1] < rgb.shape[0])
         return texture, inside * in_picture * np.clip((carried[..., 2] - FACING) / 0.3, 0, 1)
@@ -80,6 +90,7 @@ def shot_texture(shot: Shot, model: FaceModel, track: Track, solve: Solve, repor
     known = mask.any(0)
     result = np.zeros(stack.shape[1:], np.float32)
     result[known] = np.nanmedian(stack[:, known], axis=0)
+    result, known = fill_mirrored(result, known, unwrap.mirror())
     return fill_outwards(np.clip(np.round(result), 0, 255).astype(np.uint8), known)
 
 
@@ -90,6 +101,21 @@ def _pick(reader: PlateReader, chosen: np.ndarray) -> Iterator[Frame]:
     else:
         wanted = frozenset(map(int, chosen))
         yield from (f for f in reader.frames(int(chosen[0]), int(chosen[-1]) + 1) if f.index in wanted)
+
+
+def fill_mirrored(texture: np.ndarray, known: np.ndarray, mirror: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give unknown texels the colour of their mirror image, where that is known, and say what is known then.
+
+    texture (S, S, 3) float32, known (S, S) bool, mirror see Unwrapper.mirror. One gain a colour fits the lit side to the dark one at their border.
+    """
+    other = cv2.remap(texture, mirror[..., 0], mirror[..., 1], cv2.INTER_LINEAR)
+    there = cv2.remap(known.astype(np.float32), mirror[..., 0], mirror[..., 1], cv2.INTER_LINEAR) > 0.999
+    take = ~known & there
+    border = known & there & (cv2.dilate(take.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0)
+    if not take.any() or not border.any():
+        return texture, known
+    gain = texture[border].mean(0) / np.maximum(other[border].mean(0), 1e-3)
+    return np.where(take[..., None], other * gain, texture), known | take
 
 
 def fill_outwards(texture: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -77,14 +77,15 @@ class PlateRenderer:
         error = landmarks[self.model.landmark_ids, :2] - xy[self.model.landmark_vertices]
         return (self.mesh.lock @ error.astype(np.float32)).astype(np.float64)
 
-    def render(self, plate: np.ndarray, before: np.ndarray, after: np.ndarray, depth: np.ndarray) -> FaceLayer | None:
+    def render(self, plate: np.ndarray, before: np.ndarray, after: np.ndarray, depth: np.ndarray, *,
+               always: bool = False) -> FaceLayer | None:
         """Move the plate's pixels from the face as filmed to the face as edited.
 
-        plate (H, W, C); before, after (V, 2) pixels, the same vertices; depth (V,) of the edited face. None when nothing moves
-        or the face is outside the picture.
+        plate (H, W, C); before, after (V, 2) pixels, the same vertices; depth (V,) of the edited face. None when nothing moves,
+        unless `always` (something will be added to a layer that is the plate), or when the face is outside the picture.
         """
         move = self.mesh.moves(before, after)
-        if not np.any(move):
+        if not np.any(move) and not always:
             return None
         xy = self.mesh.points(after)
         box = self._box(xy, plate.shape)
