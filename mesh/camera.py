@@ -14,11 +14,13 @@ import numpy as np
 
 TO_BLENDER = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 """(3, 3): p_blender = TO_BLENDER @ p_opencv. A proper rotation: the scene is turned, not mirrored."""
+UNDISTORT_STEPS = 8
+"""Newton steps to take a distortion off; it converges in three or four for any real lens."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Square pixels, no lens distortion."""
+    """Square pixels; the lens may bend the picture radially, by OpenCV's and Blender's polynomial."""
 
     width: int
     height: int
@@ -27,23 +29,46 @@ class Camera:
     cx: float
     """Principal point, pixels; the middle of the picture unless a lens is given."""
     cy: float
+    k1: float = 0.0
+    """Distortion: a point at distance r from the axis, in focal lengths, is seen at r (1 + k1 r^2 + k2 r^4)."""
+    k2: float = 0.0
 
     @classmethod
-    def centred(cls, width: int, height: int, focal: float) -> Camera:
+    def centred(cls, width: int, height: int, focal: float, distortion: tuple[float, float] = (0.0, 0.0)) -> Camera:
         """A camera whose optical axis meets the middle of the picture."""
-        return cls(width, height, float(focal), width / 2, height / 2)
+        return cls(width, height, float(focal), width / 2, height / 2, *map(float, distortion))
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """(..., 3) metres in camera axes -> (..., 2) pixels."""
         xy = points[..., :2] / points[..., 2:3]
+        if self.k1 or self.k2:
+            r2 = (xy**2).sum(-1, keepdims=True)
+            xy = xy * (1 + self.k1 * r2 + self.k2 * r2 * r2)
         return xy * self.focal + np.array([self.cx, self.cy], points.dtype)
+
+    def undistorted(self, pixels: np.ndarray) -> np.ndarray:
+        """Where a lens without distortion would show (..., 2) pixels; the very same pixels for one that has none.
+
+        Newton's method on the radius; beyond the radius at which the polynomial turns back there is no answer, and the last step stays.
+        """
+        if not (self.k1 or self.k2):
+            return pixels
+        middle = np.array([self.cx, self.cy])
+        bent = (pixels - middle) / self.focal
+        seen = np.linalg.norm(bent, axis=-1, keepdims=True)
+        r = seen.copy()
+        for _ in range(UNDISTORT_STEPS):
+            slope = 1 + 3 * self.k1 * r**2 + 5 * self.k2 * r**4
+            r -= (r * (1 + self.k1 * r**2 + self.k2 * r**4) - seen) / np.where(np.abs(slope) < 0.1, 0.1, slope)
+        return bent * np.where(seen > 0, r / np.maximum(seen, 1e-12), 1.0) * self.focal + middle
 
     def to_dict(self) -> dict:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict) -> Camera:
-        return cls(int(data["width"]), int(data["height"]), float(data["focal"]), float(data["cx"]), float(data["cy"]))
+        return cls(int(data["width"]), int(data["height"]), *(float(data.get(key, 0.0)) if key in ("k1", "k2") else float(data[key])
+                                                              for key in ("focal", "cx", "cy", "k1", "k2")))
 
     def blender_lens(self, sensor_width: float = 36.0) -> tuple[float, float, float]:
         """(lens in mm, shift_x, shift_y) of the Blender camera with `sensor_fit = 'HORIZONTAL'` and this sensor width in mm.

@@ -93,10 +93,11 @@ class Actor:
     """Sounds a second."""
 
 
-def cast_data(model: FaceModel, config: CastConfig, first: int, count: int, *, faces: bool = False) -> Coefficients:
+def cast_data(model: FaceModel, config: CastConfig, first: int, count: int, *, faces: bool = False,
+              noise: float = NOISE) -> Coefficients:
     """Frames of the actors number first .. first + count - 1: for each, `takes` takes of neutral and of each emotion.
 
-    faces: every frame wears another face, drawn from the prior; else each actor has his or her own.
+    faces: every frame wears another face, drawn from the prior; else each actor has his or her own. noise: of a solve; 0 gives the performance.
     """
     visemes = {name: _spread(model, amounts) for name, amounts in VISEMES.items()}
     alphas, betas, labels, actors, takes = [], [], [], [], []
@@ -105,7 +106,7 @@ def cast_data(model: FaceModel, config: CastConfig, first: int, count: int, *, f
         actor = make_actor(model, rng)
         for take in range(config.takes):
             for emotion in (None, *range(len(EMOTIONS))):
-                beta, intensity = perform(model, actor, visemes, emotion, LEVELS[take % len(LEVELS)], config.frames, rng)
+                beta, intensity = perform(model, actor, visemes, emotion, LEVELS[take % len(LEVELS)], config.frames, rng, noise)
                 label = np.zeros((config.frames, len(EMOTIONS)), np.float32)
                 if emotion is not None:
                     label[:, emotion] = intensity
@@ -152,7 +153,7 @@ def still(model: FaceModel) -> np.ndarray:
 
 
 def perform(model: FaceModel, actor: Actor, visemes: dict[str, np.ndarray], emotion: int | None, level: float, frames: int,
-            rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+            rng: np.random.Generator, noise: float = NOISE) -> tuple[np.ndarray, np.ndarray]:
     """One take: beta (frames, B) and the emotion's intensity (frames,), 0 throughout when emotion is None."""
     time = np.arange(frames) / FPS
     index, B = model.expression_index, model.expression_count
@@ -177,7 +178,7 @@ def perform(model: FaceModel, actor: Actor, visemes: dict[str, np.ndarray], emot
     if emotion is not None:
         intensity = envelope(time, level, rng)
         beta = beta * (1 - np.clip(intensity[:, None] * actor.relax[emotion], 0, 1)) + intensity[:, None] * actor.recipes[emotion]
-    return beta + _wander((frames, B), NOISE_MEMORY, rng) * NOISE * model.expression_sigma, intensity.astype(np.float32)
+    return beta + _wander((frames, B), NOISE_MEMORY, rng) * noise * model.expression_sigma, intensity.astype(np.float32)
 
 
 def speech(time: np.ndarray, pace: float, visemes: dict[str, np.ndarray], rng: np.random.Generator) -> np.ndarray:

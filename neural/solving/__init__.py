@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From landmarks to the coefficients of a face model: identity, camera, expression, pose."""
 
-from .solve import SolveSettings, solve_track
+from .problem import SolveSettings
+from .solve import Footage, solve_shots, solve_track
 
-__all__ = ["SolveSettings", "solve_track"]
+__all__ = ["Footage", "SolveSettings", "solve_shots", "solve_track"]

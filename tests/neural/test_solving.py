@@ -11,7 +11,7 @@ from mien.mesh.shot import Plate, Track
 from mien.neural.progress import Silent
 from mien.neural.solving import solve_track
 from mien.neural.solving.initial import initial_pose
-from mien.neural.solving.problem import Problem, SolveSettings, State
+from mien.neural.solving.problem import Observed, Problem, SolveSettings, State
 
 FRAMES, SIZE = 48, (1280, 720)
 
@@ -152,7 +152,8 @@ def test_initial_pose_on_exact_weak_perspective(model):
     rotation, translation = np.array([[0.1, -0.4, 0.2]]), np.array([[0.1, 0.05, 12.0]])
     p = place(points, rotation, translation)
     depth = (p[..., 2:] - p[..., 2:].mean(1, keepdims=True)) * camera.focal / 12.0
-    r, t = initial_pose(points, np.concatenate([camera.project(p), depth], -1), camera)
+    r, t, scale, misfit = initial_pose(points, np.concatenate([camera.project(p), depth], -1), camera)
+    assert scale == pytest.approx(camera.focal / 12.0, rel=0.01) and misfit < 1e-3
     assert np.allclose(r, rotation, atol=0.01) and np.allclose(t, translation, rtol=0.01, atol=0.002)
 
 
@@ -160,10 +161,11 @@ def test_gradient_against_differences(model):
     track, _, truth = performance(model, frames=2)
     camera = Camera.centred(*SIZE, 1400.0)
     # The depth's own scale and mean are held in a step, so it is left out of the comparison.
-    problem = Problem(model, model.landmark_ids, track.landmarks, camera, SolveSettings(depth_sigma=1e6))
+    y = track.landmarks[:, model.landmark_ids].astype(float)
+    problem = Problem(model, Observed(y, np.full(2, 150.0), np.ones(y.shape[:2])), camera, SolveSettings(depth_sigma=1e6))
     rng = np.random.default_rng(0)
     state = State(truth["alpha"] * 0.8, 1400.0, truth["beta"] * 0.7, rotation_matrix(truth["rotation"] + 0.02), truth["translation"].copy())
-    _, g = problem.normal_equations(state, slice(None), shared=True)
+    _, g = problem.normal_equations(state, shared=True)
     B, A = model.expression_count, model.identity_count
 
     def data_cost(at):
