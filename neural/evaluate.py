@@ -6,7 +6,7 @@ The face is tracked on both clips by a tracker that knows nothing of the edit. d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from ..mesh.errors import MienError
 from ..mesh.files import write_json
 from ..mesh.shot import Plate, Shot, Solve
 from .charts import line_chart
-from .clip_meter import ClipMeter
+from .clip_meter import STAND_INS, ClipMeter
 from .contact_sheet import contact_sheet, evenly, mattes_of, pick_frames
 from .jobs import plain
 from .media import PlateReader, display8, probe_plate, read_exr
@@ -29,6 +29,7 @@ from .metrics.frechet import Moments
 from .metrics.lse import common, lip_sync, sound_features
 from .metrics.measure import HIGHER, LOWER, ZERO, Measure, missing
 from .metrics.networks import FeatureNetwork, feature_network
+from .metrics.skin import skin
 from .metrics.syncnet import SOURCE as SYNCNET_SOURCE
 from .metrics.syncnet import load_syncnet
 from .progress import Reporter
@@ -37,6 +38,8 @@ from .tracking.mediapipe_tracker import MediaPipeTracker
 
 SCHEMA = 1
 SHEET_FRAMES = 6
+SOUND = 0.05
+"""Seconds by which the output's sound may be longer or shorter: a codec's own padding."""
 SOURCES = {
     "emotion": "an emotion network trained on AffectNet, such as HSEmotion's, from its authors (--emotion-network FILE)",
     "inception": "Inception v3, such as pytorch-fid's, from its authors (--inception-network FILE)",
@@ -57,6 +60,13 @@ class Weights:
     def networks(self) -> dict[str, FeatureNetwork]:
         """Name -> network, of those given. Raises MienError for one that cannot be read."""
         return {name: feature_network(path) for name in SOURCES if (path := getattr(self, name)) is not None}
+
+    def unmeasured(self) -> list[Measure]:
+        """What cannot be measured for want of a network."""
+        return [missing(group, name, SOURCES[key], HIGHER if name == "ID" else LOWER)
+                for group, name,
+                key in (("Emotion", "FED", "emotion"), ("Identity and quality", "FID", "inception"), ("Identity and quality", "ID", "identity"))
+                if getattr(self, key) is None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +99,9 @@ def evaluate_clip(plate_path: Path, output_path: Path, *, shot: Path | None = No
     _stream(plate, output, meter, mattes, report)
     if not meter.seen:
         raise MienError(f"No face was found in both {plate_path} and {output_path} on any frame; give clips with a face of at least about 60 pixels.")
-    reference = _references(references, meter.networks, report) if references else None
+    reference = reference_moments(references, meter.networks, report) if references else None
     measures = [*_delivery(plate, output, meter), *meter.measures(reference, by_matte=mattes is not None)]
-    for group, name, key in (("Emotion", "FED", "emotion"), ("Identity and quality", "FID", "inception"), ("Identity and quality", "ID", "identity")):
-        if key not in networks:
-            measures.append(missing(group, name, SOURCES[key], HIGHER if name == "ID" else LOWER))
+    measures += weights.unmeasured()
     measures += _sync(plate, meter, weights)
     measures += _coefficients(plate_shot, _shot_of(output_shot, output))
     measures.append(missing("Linearity", "LIE (eq. 8)", "an intensity sweep (mien evaluate sweep SHOT --emotion NAME)", ZERO))
@@ -130,9 +138,9 @@ def _stream(plate: Plate, output: Plate, meter: ClipMeter, mattes: Shot | None, 
             report.step("measure", a.index + 1, total)
 
 
-def _references(paths: Sequence[Path], networks: dict[str, FeatureNetwork], report: Reporter) -> dict[str, Moments]:
-    """Features of the reference clips' faces: network name (and "geometry") -> moments."""
-    moments = {name: Moments() for name in (*networks, "geometry")}
+def reference_moments(paths: Sequence[Path], networks: Mapping[str, FeatureNetwork], report: Reporter) -> dict[str, Moments]:
+    """Features of the reference clips' faces: network name (and STAND_INS) -> moments. Raises MienError when no face is found."""
+    moments = {name: Moments() for name in (*STAND_INS, *networks)}
     for path in paths:
         plate = probe_plate(path)
         report.step(f"reference {Path(path).name}", 0, plate.frame_count)
@@ -141,8 +149,10 @@ def _references(paths: Sequence[Path], networks: dict[str, FeatureNetwork], repo
                 rgb = display8(frame.pixels, plate.linear)
                 landmarks = _face_of(tracker, rgb)
                 if landmarks is not None:
+                    box = face.square(landmarks)
+                    crop = face.cut(rgb, box)
                     moments["geometry"].add(100 * face.features(face.eye_frame(landmarks)))
-                    crop = face.cut(rgb, face.square(landmarks)) if networks else rgb
+                    moments["skin"].add(skin(crop, face.into(box, landmarks)))
                     for name, network in networks.items():
                         moments[name].add(network(crop))
                 report.step(f"reference {Path(path).name}", frame.index + 1, plate.frame_count)
@@ -154,12 +164,13 @@ def _references(paths: Sequence[Path], networks: dict[str, FeatureNetwork], repo
 def _delivery(plate: Plate, output: Plate, meter: ClipMeter) -> list[Measure]:
     group = "Delivery"
     lengths = [sound_seconds(p) for p in (plate, output)]
-    out = [Measure(group, "frames of the plate", float(plate.frame_count)), Measure(group, "frames of the output", float(output.frame_count)),
+    out = [Measure(group, "frames of the plate", float(plate.frame_count)),
+           Measure(group, "frames of the output", float(output.frame_count), limits=(float(plate.frame_count),) * 2),
            Measure(group, "frames with the face in both", float(meter.seen)),
-           Measure(group, "frame rates equal", float(same_rate(plate, output)), better=HIGHER,
+           Measure(group, "frame rates equal", float(same_rate(plate, output)), better=HIGHER, limits=(1.0, 1.0),
                    note=f"{plate.fps[0]}/{plate.fps[1]} and {output.fps[0]}/{output.fps[1]}; 1 is yes")]
     if lengths[0] is not None and lengths[1] is not None:
-        out.append(Measure(group, "length of the sound, output minus plate", lengths[1] - lengths[0], "s", ZERO))
+        out.append(Measure(group, "length of the sound, output minus plate", lengths[1] - lengths[0], "s", ZERO, limits=(-SOUND, SOUND)))
     else:
         has = [("has" if n is not None else "has no") + " sound" for n in lengths]
         out.append(missing(group, "length of the sound, output minus plate", f"sound in both clips (the plate {has[0]}, the output {has[1]})", ZERO))
@@ -229,17 +240,24 @@ def clip_page(result: ClipResult, shot: Path | None = None) -> Page:
         mattes = mattes_of(Path(shot) / "bake", indices, (plate.height, plate.width), plate.first_frame)
     labels = [f"frame {plate.first_frame + i}" for i in indices]
     sheet = contact_sheet(pick_frames(plate, indices), pick_frames(output, indices), mattes, labels)
-    page.picture(sheet, "plate, edit and difference of a few frames")
+    named = {m.name: m for m in result.measures}
+    page.cards([("correlation of the lips' gap: words on the lips", named["correlation of the gap"]),
+                ("gain of the lips' gap", named["gain of the gap"]),
+                ("jitter over the plate's", named["jitter"]), ("sharpness (CPBD) of the output", named["CPBD, output"]),
+                ("largest difference outside the face", named["outside, largest difference"]),
+                ("frames with the face in both", named["frames with the face in both"])])
+    page.picture(sheet, "Plate, edit, and eight times their difference" + (", matte" if mattes else ""))
     page.measures(result.measures)
     page.heading("Over time")
     numbers = plate.first_frame + np.arange(total)
 
-    def chart(title: str, unit: str, **lines: str) -> None:
-        page.chart(line_chart(title, {label.replace("_", " "): (numbers, result.series[name]) for label, name in lines.items()}, "frame", unit))
+    def chart(title: str, unit: str, **lines: str) -> str:
+        return line_chart(title, {label.replace("_", " "): (numbers, result.series[name]) for label, name in lines.items()}, "frame", unit)
 
-    chart("Gap of the lips", "eye distances", plate="lips_open_plate", output="lips_open_output")
-    chart("Height of the mouth corners", "eye distances", plate="corner_up_plate", output="corner_up_output")
-    chart("Height of the inner brows", "eye distances", plate="brow_inner_plate", output="brow_inner_output")
-    chart("Difference in the face (FAPD) and the mouth (MAPD), per frame", "levels of 255", FAPD="fapd", MAPD="mapd")
-    chart("Difference outside, 99th percentile, per frame", "levels of 255", outside="outside_p99")
+    page.chart(chart("Gap of the lips", "eye distances", plate="lips_open_plate", output="lips_open_output"),
+               chart("Height of the mouth corners", "eye distances", plate="corner_up_plate", output="corner_up_output"),
+               chart("Height of the inner brows", "eye distances", plate="brow_inner_plate", output="brow_inner_output"),
+               chart("Gap of the eyelids", "eye distances", plate="eye_open_plate", output="eye_open_output"),
+               chart("Difference in the face (FAPD) and the mouth (MAPD)", "levels of 255", FAPD="fapd", MAPD="mapd"),
+               chart("Difference outside, 99th percentile", "levels of 255", outside="outside_p99"))
     return page

@@ -31,6 +31,8 @@ FEATURES = {
     "lips_open": "gap of the lips (AU25 +, AU26 +)",
 }
 """Signs of facial actions, and what moves them."""
+LABELS = {name: what.partition(" (")[0] for name, what in FEATURES.items()}
+"""The same in plain words, without the action units."""
 
 
 def eye_frame(landmarks: np.ndarray) -> np.ndarray:

@@ -14,28 +14,29 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..mesh.camera import place
-from ..mesh.emotion import EMOTIONS, EmotionCurves
-from ..mesh.errors import MienError
-from ..mesh.files import write_json
-from ..mesh.shot import Shot, Solve
-from .charts import line_chart
-from .contact_sheet import evenly
-from .edit import EditSettings, ShotEditor
-from .jobs import plain
-from .media import Frame, PlateReader, display8
-from .metrics import face
-from .metrics.cpbd import cpbd
-from .metrics.lie import lie, mesh_distance, pixel_distance
-from .metrics.measure import HIGHER, ZERO, Measure, missing
-from .metrics.networks import lpips_network
-from .progress import Reporter, Silent
-from .report import Page, command_line, versions
-from .texture import Unwrapper
-from .tracking.mediapipe_tracker import MediaPipeTracker
+from ...mesh.camera import place
+from ...mesh.emotion import EMOTIONS, EmotionCurves
+from ...mesh.errors import MienError
+from ...mesh.files import write_json
+from ...mesh.shot import Shot, Solve
+from ..charts import line_chart
+from ..contact_sheet import evenly
+from ..edit import EditSettings, ShotEditor
+from ..jobs import plain
+from ..media import Frame, PlateReader, display8
+from ..metrics import face
+from ..metrics.cpbd import cpbd
+from ..metrics.lie import lie, mesh_distance, pixel_distance
+from ..metrics.lpips import SOURCE as LPIPS_SOURCE
+from ..metrics.lpips import lpips_of_files
+from ..metrics.measure import HIGHER, ZERO, Measure, missing
+from ..metrics.networks import lpips_network
+from ..progress import Reporter, Silent
+from ..report import Page, command_line, versions
+from ..texture import Unwrapper
+from ..tracking.mediapipe_tracker import MediaPipeTracker
 
 SCHEMA = 1
-LPIPS_SOURCE = "LPIPS from its authors (--lpips-network FILE)"
 TEXTURE = 256
 SHOWN = 6
 """Steps on the report's strip of pictures."""
@@ -80,7 +81,7 @@ class SweepResult:
         change = self.feature_change()[-1]
         for i, (name, what) in enumerate(face.FEATURES.items()):
             value = float(change[i]) if np.isfinite(change[i]) else None
-            out.append(Measure("Expression at intensity 1", name, value, "eye distances", note=f"{what}: against intensity 0"))
+            out.append(Measure("Expression at intensity 1", face.LABELS[name], value, "eye distances", note=f"{what}: against intensity 0"))
         return out
 
     def feature_change(self) -> np.ndarray:
@@ -105,14 +106,18 @@ class _Sample:
 
 
 def sweep(folder: Path, emotion: str, *, steps: int = 20, samples: int = 5, mouth: float | None = None, lpips: Path | None = None,
-          report: Reporter) -> SweepResult:
-    """Render `samples` frames at steps + 1 intensities of one emotion. Raises MienError for an unknown emotion or a shot that is not solved."""
+          alexnet: Path | None = None, report: Reporter) -> SweepResult:
+    """Render `samples` frames at steps + 1 intensities of one emotion.
+
+    lpips: a program of LPIPS or, with `alexnet`, its authors' heads. Raises MienError for an unknown emotion or a shot that is not solved."""
     if emotion not in EMOTIONS:
         raise MienError(f"There is no emotion '{emotion}'; use one of {', '.join(EMOTIONS)}.")
     shot = Shot.load(folder)
     if not shot.solve_path.exists():
         raise MienError(f"{folder} is tracked but not solved yet; solve the shot first ('mien solve').")
-    distance = lpips_network(lpips) if lpips else None
+    distance = None
+    if lpips is not None:
+        distance = lpips_of_files(lpips, alexnet) if alexnet is not None else lpips_network(lpips)
     solved = np.flatnonzero(Solve.load(shot).solved)
     if not len(solved):
         raise MienError(f"{folder} has no solved frame; track and solve the plate again.")
@@ -191,45 +196,49 @@ def as_json(result: SweepResult) -> dict[str, Any]:
 
 
 def sweep_page(results: Sequence[SweepResult]) -> Page:
-    """The report of one sweep, or of several emotions of one shot."""
+    """The report of one sweep, or of several emotions of one shot (figure 7)."""
     first = results[0]
     numbers = ", ".join(str(first.shot.frame_number(i)) for i in first.frames)
-    names = first.emotion if len(results) == 1 else f"{len(results)} emotions"
+    names = first.emotion[:1].upper() + first.emotion[1:] if len(results) == 1 else f"{len(results)} emotions"
     page = Page(f"{names} from 0 to 1, {first.shot.folder.name}",
                 f"{len(first.intensities) - 1} even steps of intensity on {len(first.frames)} frames ({numbers}) of {first.shot.plate_path}.")
+    shown = f"frame {first.shot.frame_number(first.frames[0])}"
     if len(results) == 1:
-        page.picture(first.strip, f"the face at rising intensities of {first.emotion}")
-        page.measures(first.measures())
+        named = {m.name: m for m in first.measures()}
+        page.cards([("LIE of the paper (LPIPS); 0 is linear", named["LIE, LPIPS (eq. 8)"]), ("LIE, pixels; 0 is linear", named["LIE, pixels"]),
+                    ("LIE, texture", named["LIE, texture"]), ("LIE, mesh", named["LIE, mesh"]),
+                    ("sharpness (CPBD) at 0", named["CPBD at intensity 0"]),
+                    ("sharpness (CPBD) at 1", named["CPBD at intensity 1"])])
+        page.picture(first.strip, f"Rising intensities of {first.emotion} on {shown}")
         page.heading("Curves")
-        _charts(page, first)
+        page.chart(*_charts(first))
+        page.heading("Numbers")
+        page.measures(first.measures())
         return page
-    page.heading("All of them")
+    page.picture(np.concatenate([r.strip for r in results]), f"Every emotion at rising intensities on {shown}")
+    page.heading("Numbers")
+    measured = [r.measures() for r in results]
     page.table(["Metric", *(r.emotion for r in results)],
-               [[m.name, *(f"{v:.3g}" if (v := r.measures()[i].value) is not None else "not measured" for r in results)]
-                for i, m in enumerate(first.measures())])
-    for m in first.measures():
-        if m.needs:
-            page.text(f"{m.name}: {m.text}.")
+               [[m.name, *(ms[i].value for ms in measured)] for i, m in enumerate(measured[0]) if any(ms[i].value is not None for ms in measured)])
+    page.not_measured(measured[0])
     for result in results:
-        page.heading(result.emotion)
-        page.picture(result.strip, f"the face at rising intensities of {result.emotion}")
-        _charts(page, result)
+        page.heading(result.emotion[:1].upper() + result.emotion[1:])
+        page.chart(*_charts(result))
     return page
 
 
-def _charts(page: Page, result: SweepResult) -> None:
+def _charts(result: SweepResult) -> list[str]:
     middle = (result.intensities[1:] + result.intensities[:-1]) / 2
     lines = {}
     for kind, d in result.distances.items():
         mean = d.mean(1)
         if mean.any():
             lines[kind] = (middle, mean / mean.mean())
-    title = "Change from step to step, over its mean (a level line is linear, LIE 0)"
-    page.chart(line_chart(title, lines, "intensity", "of the mean", from_zero=True))
     change = result.feature_change()
-    page.chart(line_chart("Signs of expression", {n.replace("_", " "): (result.intensities, change[:, i]) for i, n in enumerate(face.FEATURES)},
-                          "intensity", "eye distances"))
-    page.chart(line_chart("Sharpness (CPBD)", {"CPBD": (result.intensities, result.sharpness.mean(1))}, "intensity", "CPBD", from_zero=True))
+    return [line_chart("Step to step change over its mean: level is linear, LIE 0", lines, "intensity", "of the mean", from_zero=True),
+            line_chart("Signs of expression", {face.LABELS[n]: (result.intensities, change[:, i]) for i, n in enumerate(face.FEATURES)},
+                       "intensity", "eye distances"),
+            line_chart("Sharpness (CPBD)", {"CPBD": (result.intensities, result.sharpness.mean(1))}, "intensity", "CPBD", from_zero=True)]
 
 
 def write_results(results: Sequence[SweepResult], *, html: Path | None, json: Path | None) -> None:
