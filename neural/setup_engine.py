@@ -79,7 +79,9 @@ def setup(folder: Path, *, device: str = "cpu", requirements: Path = REQUIREMENT
         source = ["--no-index", "--find-links", str(wheels)] if wheels else _index(name, device)
         command = [str(python), "-I", "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--retries", "2",
                    "--constraint", str(requirements / "constraints.txt"), *source, line]
-        _run(command, report, (name, done, total), name)
+        output = _run(command, report, (name, done, total), name)
+        if name == "torch" and device == "cpu" and "nvidia" in output.rpartition("Successfully installed")[2]:
+            report.warn("The build of torch for the processor could not be reached; the one with CUDA was fetched, which needs 4 GB more and works too.")
         done += weight
     report.step("packages", total, total)
     _note(folder, {**state, "state": "done", "step": ""})
@@ -114,8 +116,8 @@ def _note(folder: Path, state: dict) -> None:
     os.replace(temporary, folder / STATE)
 
 
-def _run(command: list[str], report: Reporter, step: tuple[str, int, int], what: str) -> None:
-    """Run to the end, with its output in the log. Raises MienError, or Cancelled, which ends the program too."""
+def _run(command: list[str], report: Reporter, step: tuple[str, int, int], what: str) -> str:
+    """Run to the end, with its output in the log; returns the end of it. Raises MienError, or Cancelled, which ends the program too."""
     log.info("%s", " ".join(command))
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     tail: list[str] = []
@@ -138,6 +140,7 @@ def _run(command: list[str], report: Reporter, step: tuple[str, int, int], what:
             raise
     if process.returncode:
         raise MienError(reason(what, "\n".join(tail)))
+    return "\n".join(tail)
 
 
 def _pass_on(pipe, lines: queue.SimpleQueue) -> None:

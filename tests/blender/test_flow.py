@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way of a shot through the operators: undo and redo after each, save and reload, two shots in a file, no engine, enabled again."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+
+import pytest
+
+from mien.neural.client import Engine
+
+FAKE = Path(__file__).with_name("fake_jobs.py")
+
+
+@pytest.fixture
+def quick_engine(blender, monkeypatch):
+    from mien.operators import engine
+    monkeypatch.setattr(engine, "Engine", functools.partial(Engine, arguments=("--jobs", str(FAKE))))
+    monkeypatch.setenv("MIEN_PYTHON", sys.executable)
+
+
+def picture(bpy) -> dict:
+    """What the artist would see of Mien in this file."""
+    from mien.mesh.emotion import CONTROLS
+    scene = bpy.context.scene
+    faces = sorted((o for o in scene.objects if o.type == "MESH" and o.mien.shot_folder), key=lambda o: o.name)
+    settings = scene.mien
+    return {
+        "shot": (settings.plate, settings.shot_folder, settings.face and settings.face.name, settings.shot_index, settings.model),
+        "list": [(item.name, item.shot_folder, item.plate, [(t.name, t.face_number) for t in item.tracks]) for item in settings.shots],
+        "faces": [(o.name, o.mien.shot_folder, len(o.data.vertices), len(o.data.shape_keys.key_blocks), o.mien.bake_hash) for o in faces],
+        "controls": [[round(getattr(o.mien, name), 5) for name in CONTROLS] for o in faces],
+        "curves": [sorted((c.data_path, len(c.keyframe_points)) for c in curves(o)) for o in faces],
+        "scenes": sorted(s.name for s in bpy.data.scenes),
+        "range": (scene.frame_start, scene.frame_end),
+    }
+
+
+def curves(face):
+    from mien import compat
+    bag = compat.channelbag(face)
+    return bag.fcurves if bag else []
+
+
+def way_of_a_shot(bpy, shot):
+    """(name, action) of every operator on the way, in order."""
+    ops = bpy.ops.mien
+    return [
+        ("open", lambda: ops.open_shot(directory=str(shot.folder))),
+        ("solve", ops.solve),
+        ("import", ops.import_face),
+        ("preset", lambda: ops.key_pose(emotion="happy", value=1.0)),
+        ("key", ops.key_emotion),
+        ("bake", ops.bake),
+        ("version", ops.new_bake_version),
+        ("bake again", ops.bake),
+        ("composite", ops.composite),
+        ("reset", lambda: ops.reset_emotion(keys=True)),
+        ("import again", ops.import_face),
+        ("remove", ops.remove_shot),
+    ]
+
+
+def test_undo_and_redo_after_every_operator(blender, saved, make_shot, quick_engine) -> None:
+    shot = make_shot(folder=saved.parent)
+    blender.ops.ed.undo_push(message="start")
+    seen = [picture(blender)]
+    for name, action in way_of_a_shot(blender, shot):
+        assert action() == {"FINISHED"}, name
+        blender.ops.ed.undo_push(message=name)
+        seen.append(picture(blender))
+    assert seen[0]["list"] == [] and len(seen[1]["list"]) == 1
+    for wanted in reversed(seen[:-1]):
+        blender.ops.ed.undo()
+        assert picture(blender) == wanted
+    for wanted in seen[1:]:
+        blender.ops.ed.redo()
+        assert picture(blender) == wanted
+
+
+def test_save_and_reload_after_every_operator(blender, saved, make_shot, quick_engine) -> None:
+    shot = make_shot(folder=saved.parent)
+    for name, action in way_of_a_shot(blender, shot):
+        assert action() == {"FINISHED"}, name
+        before = picture(blender)
+        blender.ops.wm.save_mainfile()
+        blender.ops.wm.open_mainfile(filepath=str(saved))
+        assert picture(blender) == before, name
+
+
+def test_two_shots_in_a_file(blender, saved, make_shot, quick_engine) -> None:
+    from mien.operators import shots
+    one, two = make_shot("one", folder=saved.parent), make_shot("two", folder=saved.parent, frames=5, first_frame=1, seed=2)
+    blender.ops.mien.open_shot(directory=str(one.folder))
+    blender.ops.mien.import_face()
+    first = blender.context.scene.mien.face
+    first.mien.happy = 1.0
+    blender.ops.mien.bake()
+    blender.ops.mien.open_shot(directory=str(two.folder))
+    settings = blender.context.scene.mien
+    assert shots.shot_folder(blender.context) == two.folder  # the panels follow the shot just opened, not the face of the other
+    assert [item.name for item in settings.shots] == ["one", "two"]
+    assert settings.shot_index == 1
+    assert shots.active_face(blender.context) is None
+    blender.ops.mien.import_face()
+    second = settings.face
+    assert (first.mien.happy, second.mien.happy) == (1.0, 0.0)
+    blender.ops.mien.bake()
+    settings.shot_index = 0  # a press on the list's first row
+    assert settings.face == first and blender.context.view_layer.objects.active == first
+    assert (blender.context.scene.frame_start, blender.context.scene.frame_end) == (1001, 1012)
+    assert shots.shot_folder(blender.context) == one.folder
+    blender.ops.wm.save_mainfile()
+    blender.ops.wm.open_mainfile(filepath=str(saved))
+    settings = blender.context.scene.mien
+    settings.shot_index = 1
+    assert settings.face.name == "two Face"
+    assert (blender.context.scene.frame_start, blender.context.scene.frame_end) == (1, 5)
+    assert {s.folder for s in (one, two)} == {shots.absolute(f.mien.shot_folder) for f in shots.faces(blender.context.scene)}
+
+
+def test_settings_of_a_shot_stay_with_it(blender, saved, make_shot) -> None:
+    one, two = make_shot("one", folder=saved.parent), make_shot("two", folder=saved.parent)
+    for shot in (one, two):
+        blender.ops.mien.open_shot(directory=str(shot.folder))
+    settings = blender.context.scene.mien
+    settings.focal_mm, settings.model = 35.0, "ict"
+    settings.shot_index = 0
+    assert (settings.focal_mm, settings.model) == (0.0, "")
+    settings.shot_index = 1
+    assert (settings.focal_mm, settings.model) == (35.0, "ict")
+
+
+def test_taking_a_shot_off_the_list_leaves_its_folder(blender, saved, make_shot) -> None:
+    shots_made = [make_shot(name, folder=saved.parent) for name in ("one", "two")]
+    for shot in shots_made:
+        blender.ops.mien.open_shot(directory=str(shot.folder))
+    settings = blender.context.scene.mien
+    blender.ops.mien.remove_shot()
+    assert [item.name for item in settings.shots] == ["one"]
+    assert settings.shot_folder == "//one.mien"
+    blender.ops.mien.remove_shot()
+    assert (len(settings.shots), settings.shot_folder) == (0, "")
+    with pytest.raises(RuntimeError, match="No shot is listed"):
+        blender.ops.mien.remove_shot()
+    assert all((shot.folder / "shot.json").exists() for shot in shots_made)
+
+
+def test_a_file_without_the_engine(blender, saved, make_shot, quick_engine, monkeypatch) -> None:
+    """Opening, keying, the live edit and the composite need none; what needs one says so."""
+    from mien.operators import bake_state, engine, shots
+    shot = make_shot(folder=saved.parent)
+    blender.ops.mien.open_shot(directory=str(shot.folder))
+    blender.ops.mien.import_face()
+    blender.context.scene.mien.face.mien.happy = 1.0
+    blender.ops.mien.bake()
+    blender.ops.wm.save_mainfile()
+    monkeypatch.delenv("MIEN_PYTHON")
+    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None)
+    blender.ops.wm.open_mainfile(filepath=str(saved))
+    face = blender.context.scene.mien.face
+    assert bake_state.bake_state(face, shots.shot_info(shot.folder)).text == "12 of 12 frames baked"
+    assert blender.ops.mien.key_emotion() == {"FINISHED"}
+    assert blender.ops.mien.composite() == {"FINISHED"}
+    for operator in (blender.ops.mien.track, blender.ops.mien.solve, blender.ops.mien.bake):
+        with pytest.raises(RuntimeError, match="Mien has no engine"):
+            operator()
+
+
+def test_switched_off_and_on_with_a_shot_in_the_file(blender, saved, make_shot, quick_engine) -> None:
+    import mien
+    shot = make_shot(folder=saved.parent)
+    blender.ops.mien.open_shot(directory=str(shot.folder))
+    blender.ops.mien.import_face()
+    blender.context.scene.mien.face.mien.happy = 0.7
+    blender.ops.wm.save_mainfile()
+    before = picture(blender)
+    mien.unregister()
+    assert not hasattr(blender.context.scene, "mien")
+    blender.ops.wm.open_mainfile(filepath=str(saved))  # a colleague without Mien
+    assert any(len(o.data.shape_keys.key_blocks) > 6 for o in blender.data.objects if o.type == "MESH")
+    blender.ops.wm.save_mainfile()
+    mien.register()
+    blender.ops.wm.open_mainfile(filepath=str(saved))
+    assert picture(blender) == before
