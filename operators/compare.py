@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compare: the face as filmed, beside the edited one or as wires over it; a second object that follows the first and is never rendered."""
+"""Compare: the face as filmed, beside the edited one or as wires over it; a second object that follows the first and is never rendered.
+
+The wires run between the landmarks: those of all vertices would hide the face.
+"""
 
 from __future__ import annotations
 
 import bpy
 import numpy as np
+from mathutils import Vector
+from mathutils.geometry import delaunay_2d_cdt
 
-from . import shots
+from .. import compat
+from . import live, shots
+from .difference import ATTRIBUTE
 from .emotion import FaceOperator
 from .face import AFTER_IMPORT, EDIT_KEY
 
@@ -28,12 +35,13 @@ def shown(face: bpy.types.Object) -> str:
 def show(face: bpy.types.Object, mode: str) -> bpy.types.Object:
     """Put the face as filmed beside or over the face. It shares the performance's action, but has no edit."""
     hide(face)
-    mesh = face.data.copy()
-    mesh.name = f"{face.name} As Filmed"
-    filmed = bpy.data.objects.new(mesh.name, mesh)
+    filmed = bpy.data.objects.new(f"{face.name} As Filmed", wires(face) if mode == "OVER" else unedited(face))
     face.users_collection[0].objects.link(filmed)
-    if mesh.shape_keys is not None and EDIT_KEY in mesh.shape_keys.key_blocks:
-        filmed.shape_key_remove(mesh.shape_keys.key_blocks[EDIT_KEY])
+    if mode == "OVER":
+        share_performance(face, filmed)
+        filmed.display_type, filmed.show_in_front, filmed.color = "WIRE", True, WIRE
+    elif EDIT_KEY in filmed.data.shape_keys.key_blocks:
+        filmed.shape_key_remove(filmed.data.shape_keys.key_blocks[EDIT_KEY])
     for kind in ("COPY_LOCATION", "COPY_ROTATION"):
         constraint = filmed.constraints.new(kind)
         constraint.target = face
@@ -41,13 +49,49 @@ def show(face: bpy.types.Object, mode: str) -> bpy.types.Object:
             constraint.use_offset = True
     filmed.hide_select = filmed.hide_render = True
     if mode == "SIDE":
-        points = np.empty(3 * len(mesh.vertices), np.float32)
-        mesh.vertices.foreach_get("co", points)
-        filmed.location.x = APART * float(np.ptp(points[::3]))
-    else:
-        filmed.display_type, filmed.show_in_front, filmed.color = "WIRE", True, WIRE
+        filmed.location.x = APART * float(np.ptp(points_of(face.data.shape_keys.key_blocks[0])[:, 0]))
     face.mien.filmed = filmed
     return filmed
+
+
+def points_of(key: bpy.types.ShapeKey) -> np.ndarray:
+    """(V, 3) float32."""
+    points = np.empty(3 * len(key.points), np.float32)
+    key.points.foreach_get("co", points)
+    return points.reshape(-1, 3)
+
+
+def unedited(face: bpy.types.Object) -> bpy.types.Mesh:
+    """The face's own mesh once more, with the same performance and no colours of the difference."""
+    mesh = face.data.copy()
+    if ATTRIBUTE in mesh.color_attributes:
+        mesh.color_attributes.remove(mesh.color_attributes[ATTRIBUTE])
+    return mesh
+
+
+def wires(face: bpy.types.Object) -> bpy.types.Mesh:
+    """A mesh of edges alone, between the vertices on which landmarks lie."""
+    found = live.live_shot(face)
+    rest = points_of(face.data.shape_keys.key_blocks[0])
+    chosen = np.arange(len(rest)) if isinstance(found, str) else np.unique(found.model.landmark_vertices)
+    seen = [Vector((float(x), float(z))) for x, _, z in rest[chosen]]  # from the front
+    edges = delaunay_2d_cdt(seen, [], [], 0, 1e-9)[1]
+    mesh = bpy.data.meshes.new(f"{face.name} Wires")
+    mesh.from_pydata(rest[chosen].tolist(), [e for e in edges if max(e) < len(chosen)], [])
+    mesh["mien_vertices"] = chosen.tolist()
+    return mesh
+
+
+def share_performance(face: bpy.types.Object, filmed: bpy.types.Object) -> None:
+    """Give the wires the face's shape keys, but for the edit, and their action."""
+    chosen = np.array(filmed.data["mien_vertices"])
+    for key in face.data.shape_keys.key_blocks:
+        if key.name != EDIT_KEY:
+            own = filmed.shape_key_add(name=key.name, from_mix=False)
+            own.slider_min, own.slider_max = key.slider_min, key.slider_max
+            own.points.foreach_set("co", points_of(key)[chosen].ravel())
+    if compat.channelbag(face.data.shape_keys) is not None:
+        compat.share_action(face.data.shape_keys, filmed.data.shape_keys)
 
 
 def hide(face: bpy.types.Object) -> None:
