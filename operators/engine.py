@@ -316,7 +316,9 @@ def show_status(context: bpy.types.Context, text: str | None) -> None:
     for window in context.window_manager.windows:
         for area in window.screen.areas:
             if area.type in {"VIEW_3D", "GRAPH_EDITOR", "DOPESHEET_EDITOR", "PREFERENCES"}:
-                area.tag_redraw()
+                for region in area.regions:  # the sidebar alone: drawing the 3D view ten times a second would hold up the artist
+                    if region.type == "UI" or area.type == "PREFERENCES":
+                        region.tag_redraw()
 
 
 class MIEN_OT_cancel_job(bpy.types.Operator):
