@@ -81,7 +81,7 @@ def setup(folder: Path, *, device: str = "cpu", requirements: Path = REQUIREMENT
                    "--constraint", str(requirements / "constraints.txt"), *source, line]
         output = _run(command, report, (name, done, total), name)
         if name == "torch" and device == "cpu" and "nvidia" in output.rpartition("Successfully installed")[2]:
-            report.warn("The build of torch for the processor could not be reached; the one with CUDA was fetched, which needs 4 GB more and works too.")
+            report.warn("The build of torch for the processor could not be reached; the one with CUDA was fetched, which is 4 GB larger.")
         done += weight
     report.step("packages", total, total)
     _note(folder, {**state, "state": "done", "step": ""})
