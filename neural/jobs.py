@@ -13,6 +13,7 @@ the types of `stages`, which does the work and is imported, with everything heav
     train_shape  output, [takes, cast, model, resume, settings] -> what shape_gan.run.train returns
     add_model  source, [name]                                -> models.add.model_info
     setup     folder, [device, requirements, wheels]         -> setup_engine.setup
+    demo_plate  output                                       -> {"output"}
     selftest                                                 -> selftest.selftest
 """
 
@@ -337,6 +338,14 @@ def setup(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     return make(p.pop("folder"), **p, report=report)
 
 
+def demo_plate(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
+    p = checked("demo_plate", params, {"output": _path}, {})
+    check_place(p["output"])
+    from .demo.plate import make_plate
+    make_plate(p["output"], report=report)
+    return {"output": str(p["output"])}
+
+
 def selftest(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     checked("selftest", params, {}, {})
     from .selftest import selftest as test
@@ -344,4 +353,5 @@ def selftest(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
 
 
 JOBS: Mapping[str, JobFunction] = {"track": track, "solve": solve, "bake": bake, "preview": preview, "layers": layers, "edit": edit,
-                                   "train_shape": train_shape, "add_model": add_model, "setup": setup, "selftest": selftest}
+                                   "train_shape": train_shape, "add_model": add_model, "setup": setup, "demo_plate": demo_plate,
+                                   "selftest": selftest}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -97,6 +98,7 @@ class MIEN_OT_choose_plate(bpy.types.Operator):
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if self.properties.is_property_set("filepath") and self.filepath:  # dropped into the viewport
             return self.execute(context)
+        self.filepath = os.path.join(os.path.dirname(bpy.data.filepath), "")  # else the browser offers the .blend's own name
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
