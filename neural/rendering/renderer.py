@@ -18,6 +18,7 @@ from ...mesh.model import FaceModel
 from .band import extend
 from .mesh import RenderMesh
 from .raster import rasterise
+from .sampling import sample
 from .sharpness import blur_of, match_sharpness
 
 MOUTH_SHADE = (0.42, 0.3, 0.3)
@@ -56,7 +57,7 @@ class FaceLayer:
         """
         out = plate.copy()
         l, t, r, b = self.box
-        np.copyto(out[t:b, l:r], self.patch, where=(self.matte > 0)[..., None])
+        cv2.copyTo(self.patch, (self.matte > 0).view(np.uint8), out[t:b, l:r])
         return out
 
 
@@ -134,21 +135,3 @@ def darken(patch: np.ndarray, amount: np.ndarray, lips: np.ndarray) -> np.ndarra
     mixed = patch[where] + amount[where, None] * (shade - patch[where])
     out[where] = mixed if patch.dtype == np.float32 else np.round(mixed).astype(patch.dtype)
     return out
-
-
-def sample(plate: np.ndarray, box: tuple[int, int, int, int], field: np.ndarray) -> np.ndarray:
-    """The plate (H, W, C) at each pixel of the box plus its displacement (h, w, 2), by an 8 x 8 Lanczos; exact where it is zero."""
-    l, t, r, b = box
-    patch = plate[t:b, l:r].copy()
-    moving = np.any(field != 0, axis=2)
-    if not moving.any():
-        return patch
-    rows, columns = np.flatnonzero(moving.any(1)), np.flatnonzero(moving.any(0))
-    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    x = np.arange(l, r, dtype=np.float32)[None, part[1]] + field[part][..., 0]
-    y = np.arange(t, b, dtype=np.float32)[part[0], None] + field[part][..., 1]
-    moved = cv2.remap(plate, x, y, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
-    if plate.dtype == np.float32:  # the kernel's negative lobes must not invent light below what is there
-        moved = np.maximum(moved, min(0.0, float(plate.min())))
-    np.copyto(patch[part], moved, where=moving[part][..., None])
-    return patch

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import cv2
+import numba
 import numpy as np
 
 PIXEL_BLUR = 0.62
@@ -25,16 +26,40 @@ def blur_of(picture: np.ndarray) -> float:
     grey = cv2.cvtColor(picture[..., :3].astype(np.float32), cv2.COLOR_RGB2GRAY)
     x, y = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8)
     curve = cv2.Laplacian(grey, cv2.CV_32F)
-    return float(np.sqrt((x * x + y * y).mean() / max(float((curve * curve).mean()), 1e-12)))
+    gradient = cv2.norm(x, cv2.NORM_L2SQR) + cv2.norm(y, cv2.NORM_L2SQR)
+    return float(np.sqrt(gradient / max(cv2.norm(curve, cv2.NORM_L2SQR), 1e-12 * grey.size)))
 
 
 def scales(field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Squares of the larger and smaller scale (h, w) from patch to plate of a displacement (h, w, 2): above 1 squeezed, below stretched."""
-    dx, dy = (cv2.Sobel(field, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1)))
-    a, b, c, d = 1 + dx[..., 0], dy[..., 0], dx[..., 1], 1 + dy[..., 1]
-    half, det = (a * a + b * b + c * c + d * d) / 2, a * d - b * c
-    root = np.sqrt(np.maximum(half * half - det * det, 0))
-    return half + root, half - root
+    larger, smaller = np.ones(field.shape[:2], np.float32), np.ones(field.shape[:2], np.float32)
+    _scales(np.ascontiguousarray(field, np.float32), larger, smaller)
+    return larger, smaller
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _scales(field, larger, smaller):
+    """`scales` in one pass, by 3 x 3 Sobel derivatives that mirror at the border; where nothing moves around, 1 stays what it is."""
+    height, width, _ = field.shape
+    d = np.zeros(6, np.float32)
+    for i in range(height):
+        up, down = abs(i - 1), i + 1 if i + 1 < height else max(height - 2, 0)
+        for j in range(width):
+            left, right = abs(j - 1), j + 1 if j + 1 < width else max(width - 2, 0)
+            still = True
+            for k in range(2):
+                a, b, c = field[up, left, k], field[up, j, k], field[up, right, k]
+                e, f = field[i, left, k], field[i, right, k]
+                g, h, m = field[down, left, k], field[down, j, k], field[down, right, k]
+                d[k] = ((c - a) + 2 * (f - e) + (m - g)) * np.float32(0.125)
+                d[2 + k] = ((g - a) + 2 * (h - b) + (m - c)) * np.float32(0.125)
+                still = still and d[k] == 0 and d[2 + k] == 0
+            if still:
+                continue
+            xx, yx, xy, yy = 1 + d[0], d[1], d[2], 1 + d[3]
+            half, det = (xx * xx + xy * xy + yx * yx + yy * yy) * np.float32(0.5), xx * yy - xy * yx
+            root = np.sqrt(max(half * half - det * det, np.float32(0)))
+            larger[i, j], smaller[i, j] = half + root, half - root
 
 
 def match_sharpness(patch: np.ndarray, field: np.ndarray, blur: float) -> np.ndarray:
@@ -45,22 +70,86 @@ def match_sharpness(patch: np.ndarray, field: np.ndarray, blur: float) -> np.nda
     lens, set the limit. Where the surface is stretched, its texture is coarser than the plate's, and a light unsharp mask gives
     back its contrast. patch (h, w, C) any depth; field (h, w, 2), see FaceLayer; blur of the plate, see `blur_of`.
     """
+    field = np.ascontiguousarray(field, np.float32)
     larger, smaller = scales(field)
-    moved = np.abs(field).max(2) > 0
-    soften = np.clip(1 - 1 / np.maximum(larger, 1e-6), 0, 0.8)
-    crisp = np.clip(1 - smaller, 0, 1)
+    soften, crisp = np.zeros_like(larger), np.zeros_like(larger)
+    _shares(field, larger, smaller, soften, crisp)
     excess = float(np.sqrt(max(blur**2 - PIXEL_BLUR**2, 0)))
     out = patch.astype(np.float32)
-    for share, sigma, sign in ((soften, excess, 1.0), (crisp, CRISP_SIGMA, -1.0)):
-        share = np.where(share > LEAST, share, 0) * moved
-        if sigma < 0.2 or not share.any():
-            continue
-        share = cv2.GaussianBlur(share.astype(np.float32), (0, 0), 1.0) * moved
-        if sign < 0:
-            share = np.minimum(CRISP * share, MOST_CRISP)
-        smooth = cv2.GaussianBlur(out, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-        out += sign * share[..., None] * (smooth - out)
+    changed = _mix(out, field, soften, excess, 1.0, 1.0)
+    changed = _mix(out, field, crisp, CRISP_SIGMA, -CRISP, MOST_CRISP) or changed
+    if not changed:
+        return patch
     if patch.dtype == np.float32:
         return np.maximum(out, min(0.0, float(patch.min())))
-    top = np.iinfo(patch.dtype).max
-    return np.where(moved[..., None], np.clip(np.round(out), 0, top), patch).astype(patch.dtype)
+    settled = patch.copy()
+    _settle(out, field, float(np.iinfo(patch.dtype).max), settled)
+    return settled
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _shares(field, larger, smaller, soften, crisp):
+    """How much of a pixel is to be softened (up to 0.8) and crisped (up to 1), where that shows and the pixel moves."""
+    for i in range(field.shape[0]):
+        for j in range(field.shape[1]):
+            if field[i, j, 0] != 0 or field[i, j, 1] != 0:
+                soft = min(np.float32(1) - np.float32(1) / max(larger[i, j], np.float32(1e-6)), np.float32(0.8))
+                hard = min(np.float32(1) - smaller[i, j], np.float32(1))
+                if soft > LEAST:
+                    soften[i, j] = soft
+                if hard > LEAST:
+                    crisp[i, j] = hard
+
+
+def _mix(out: np.ndarray, field: np.ndarray, share: np.ndarray, sigma: float, strength: float, most: float) -> bool:
+    """Move `out` (h, w, C) towards its own blur by `share` (h, w) in place, or away from it where strength < 0; False when there is nothing to do.
+
+    Only the part of the picture that has a share is blurred.
+    """
+    if sigma < 0.2 or not share.any():
+        return False
+    share = cv2.GaussianBlur(share, (0, 0), 1.0)
+    _limit(share, field, abs(strength), most)
+    reach = int(np.ceil(4 * sigma)) + 1
+    (top, bottom), (left, right) = _extent(share.max(1)), _extent(share.max(0))
+    height, width = share.shape
+    t, b, l, r = max(0, top - reach), min(height, bottom + reach), max(0, left - reach), min(width, right + reach)
+    smooth = cv2.GaussianBlur(out[t:b, l:r], (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    if smooth.ndim == 2:
+        smooth = smooth[..., None]
+    _towards(out[t:b, l:r], smooth, share[t:b, l:r], np.float32(np.sign(strength)))
+    return True
+
+
+def _extent(line: np.ndarray) -> tuple[int, int]:
+    """First and one past the last element above 0; (0, 1) where there is none."""
+    where = np.flatnonzero(line > 0)
+    return (int(where[0]), int(where[-1]) + 1) if len(where) else (0, 1)
+
+
+@numba.njit(cache=True, nogil=True)
+def _limit(share, field, strength, most):
+    for i in range(share.shape[0]):
+        for j in range(share.shape[1]):
+            moved = field[i, j, 0] != 0 or field[i, j, 1] != 0
+            share[i, j] = min(strength * share[i, j], most) if moved else 0
+
+
+@numba.njit(cache=True, nogil=True)
+def _towards(out, smooth, share, sign):
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            s = sign * share[i, j]
+            if s != 0:
+                for c in range(out.shape[2]):
+                    out[i, j, c] += s * (smooth[i, j, c] - out[i, j, c])
+
+
+@numba.njit(cache=True, nogil=True)
+def _settle(out, field, top, patch):
+    """Round `out` into the whole numbers of `patch`, where the picture moves."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            if field[i, j, 0] != 0 or field[i, j, 1] != 0:
+                for c in range(out.shape[2]):
+                    patch[i, j, c] = np.rint(min(max(out[i, j, c], 0), top))
