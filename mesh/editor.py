@@ -25,6 +25,8 @@ HANN = (0.25, 0.5, 0.25)
 """A Hann window over three frames, without its zeros (section 3.5.1)."""
 MOUTH_RIDGE = 0.02
 """Weight of the prior in the mouth step, against squared lip distances in millimetres."""
+FOLD_RIDGE = 1e-4
+"""Weight of the prior in `as_expression`, against the mean squared distance in millimetres."""
 
 
 class ShapeEditor(Protocol):
@@ -69,6 +71,16 @@ def make_editor(name: str, model: FaceModel, actor: Path | None = None) -> Shape
     raise MienError(f"There is no shape editor '{name}'; use {' or '.join(EDITORS)}.")
 
 
+def shot_editor(name: str, model: FaceModel, folder: Path, actor: Path | str = "") -> ShapeEditor:
+    """The editor of that name for a shot folder: "gan" takes the weights of `actor`, else the shot's own actor/, else the shipped ones.
+
+    Raises MienError when the chosen actor folder has no weights, or as `make_editor` does.
+    """
+    if name == "gan" and actor and not (Path(actor) / ACTOR_WEIGHTS).exists():
+        raise MienError(f"{actor} holds no {ACTOR_WEIGHTS}; train it with 'mien train shape', or choose another actor folder.")
+    return make_editor(name, model, Path(actor) if actor else folder / "actor")
+
+
 def edit_shape(model: FaceModel, solve: Solve, curves: EmotionCurves, editor: ShapeEditor) -> ShapeEdit:
     """The change of the coefficients on every frame. Raises MienError when the curves are not as long as the shot."""
     T = len(solve.beta)
@@ -79,7 +91,7 @@ def edit_shape(model: FaceModel, solve: Solve, curves: EmotionCurves, editor: Sh
     for start, end in solve.segments:
         part = slice(start, end)
         a, b = residual(editor, solve.alpha, solve.beta[part], curves.effective[part], curves.neutralise[part])
-        b += curves.mouth[part, None] * step(b)
+        b += curves.mouth[part, None] * step(a, b)
         da[part], db[part] = smooth(a), smooth(b)
     return ShapeEdit(da, db)
 
@@ -110,17 +122,31 @@ def residual(editor: ShapeEditor, alpha: np.ndarray, beta: np.ndarray, emotions:
 
 
 class MouthStep:
-    """The change of beta that undoes a residual's effect on the lip gap (the vectors of eq. 4), precomputed for a model."""
+    """The change of beta that undoes what an edit does to the lip gap (the vectors of eq. 4), precomputed for a model."""
 
     def __init__(self, model: FaceModel):
-        gap = (model.expression[:, model.lip_upper] - model.expression[:, model.lip_lower]).reshape(model.expression_count, -1).T * 1000
-        gram = (gap.T @ gap).astype(np.float64)
-        ridge = np.diag(MOUTH_RIDGE / np.maximum(model.expression_sigma.astype(np.float64), 1e-3) ** 2)
-        self.matrix = (-np.linalg.solve(gram + ridge, gram)).T.astype(np.float32)
+        def gap(basis: np.ndarray) -> np.ndarray:
+            """(n, V, 3) metres -> (3P, n) millimetres."""
+            return (basis[:, model.lip_upper] - basis[:, model.lip_lower]).reshape(len(basis), -1).T.astype(np.float64) * 1000
 
-    def __call__(self, change: np.ndarray) -> np.ndarray:
-        """(T, B) -> (T, B)."""
-        return change @ self.matrix
+        own = gap(model.expression)
+        gram = own.T @ own
+        ridge = np.diag(MOUTH_RIDGE / np.maximum(model.expression_sigma.astype(np.float64), 1e-3) ** 2)
+        self.alpha, self.beta = (-np.linalg.solve(gram + ridge, own.T @ g).T.astype(np.float32) for g in (gap(model.identity), own))
+        """(A, B) and (B, B)."""
+
+    def __call__(self, alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
+        """Changes of alpha (T, A) and beta (T, B) -> (T, B)."""
+        return beta @ self.beta + alpha @ self.alpha
+
+
+def as_expression(model: FaceModel, alpha: np.ndarray) -> np.ndarray:
+    """Changes of alpha (T, A) -> (T, B): the expression that moves the vertices most nearly as they do (ridge least squares), for shape keys."""
+    if not alpha.any():
+        return np.zeros((len(alpha), model.expression_count), np.float32)
+    e, i = (basis.reshape(len(basis), -1).astype(np.float64) * 1000 for basis in (model.expression, model.identity))
+    ridge = np.diag(FOLD_RIDGE * model.vertex_count / np.maximum(model.expression_sigma.astype(np.float64), 1e-3) ** 2)
+    return (alpha @ np.linalg.solve(e @ e.T + ridge, e @ i.T).T).astype(np.float32)
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
@@ -129,4 +155,3 @@ def smooth(values: np.ndarray) -> np.ndarray:
         return values
     padded = np.concatenate([values[:1], values, values[-1:]])
     return HANN[0] * padded[:-2] + HANN[1] * padded[1:-1] + HANN[2] * padded[2:]
-

@@ -45,7 +45,7 @@ class LiveEditor:
         if n.any():
             alpha, beta = self._unacted
             da, db = da + n * alpha[window], db + n * beta[window]
-        db = db + curves.mouth[:, None] * self.step(db)
+        db = db + curves.mouth[:, None] * self.step(da, db)
         hann = np.float32(HANN)
         return hann @ da, hann @ db
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Level 1 by the shape GAN (Sun et al. 2023, section 3.3) in numpy: inside Blender, without torch.
 
+The gaze is the actor's: directions named eyeLook* pass through as they are. The paper's coefficients hold no gaze, and a generator that is
+judged by vertices and emotions has no reason to keep it.
+
 Weights: `NAME.safetensors` beside `NAME.json` (the constructor's arguments), as neural/shape_gan writes them. Order of the
 hidden layers: trunk.0, trunk.2, trunk.4 ... (LeakyReLU between them has no weights), then output.
 """
@@ -22,6 +25,8 @@ WEIGHTS = Path(__file__).parent / "data" / "shape_gan.safetensors"
 """The default weights, where they are shipped."""
 ACTOR_WEIGHTS = "generator.safetensors"
 """Their name in an actor folder."""
+GAZE = "eyeLook"
+"""How the names of the gaze's directions begin."""
 HEADER_LIMIT = 1 << 20
 """Bytes; a longer header is no file of ours."""
 
@@ -81,6 +86,7 @@ class ShapeGan:
             raise MienError(f"{weights} was not trained for the face model '{model.name}'; train it again with --model.")
         if config.get("model_hash") not in ("", model.hash):
             raise MienError(f"{weights} was trained on another version of the face model '{model.name}'; train it again.")
+        self._gaze = size[0] + np.array([i for i, n in enumerate(model.expression_names) if n.startswith(GAZE)], np.int64)
         self.slope = np.float32(config.get("slope", 0.2))
         names = [f"trunk.{2 * i}" for i in range(int(config.get("layers", 4)))] + ["output"]
         try:
@@ -92,13 +98,14 @@ class ShapeGan:
             raise MienError(f"{weights}: the layers do not fit together; train the actor again.")
 
     def generate(self, alpha: np.ndarray, beta: np.ndarray, emotion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """G(c, e): alpha (A,), beta (T, B), emotion (T, 7) -> alpha (T, A) and beta (T, B)."""
+        """G(c, e) but for the gaze: alpha (A,), beta (T, B), emotion (T, 7) -> alpha (T, A) and beta (T, B)."""
         T, A = len(beta), len(alpha)
-        x = np.concatenate((np.broadcast_to(alpha, (T, A)), beta, emotion), 1).astype(np.float32)
+        given = x = np.concatenate((np.broadcast_to(alpha, (T, A)), beta, emotion), 1).astype(np.float32)
         for weight, bias in self._layers[:-1]:
             x = x @ weight
             x += bias
             np.maximum(x, self.slope * x, out=x)
         weight, bias = self._layers[-1]
         c = x @ weight + bias
+        c[:, self._gaze] = given[:, self._gaze]
         return c[:, :A], c[:, A:]

@@ -11,16 +11,15 @@ import bpy
 from ..mesh.errors import MienError
 from ..mesh.shot import Shot
 from . import composite, shots
+from .editors import editor_settings
 from .emotion import poll_face, write_emotion
 from .engine import STATE, JobOperator, poll_engine, poll_idle
 from .face import ImportResult, show_plate
 
-EDITOR = "analytic"
-
 
 def bake_params(face: bpy.types.Object, frames: Sequence[Sequence[int]] | None = None) -> dict[str, Any]:
     """Parameters of the job 'bake' for this face; frames: [first, last] ranges of frame numbers, all by default."""
-    params: dict[str, Any] = {"folder": str(shots.absolute(face.mien.shot_folder)), "settings": {"editor": EDITOR, "glasses": face.mien.glasses}}
+    params: dict[str, Any] = {"folder": str(shots.absolute(face.mien.shot_folder)), "settings": {**editor_settings(face), "glasses": face.mien.glasses}}
     return {**params, "frames": [list(r) for r in frames]} if frames else params
 
 

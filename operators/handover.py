@@ -10,13 +10,13 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from ..mesh.editor import edit_shape, make_editor
+from ..mesh.editor import edit_shape
 from ..mesh.errors import MienError
 from ..mesh.files import atomic_path
 from ..mesh.handover import held, write_live_link, write_pc2
 from ..mesh.shot import Shot, Solve
 from . import shots
-from .bake import EDITOR
+from .editors import face_editor
 from .emotion import poll_face
 from .face import check_fit, model_of
 from .sampling import sample
@@ -43,7 +43,7 @@ def hand_over(context: bpy.types.Context, face: bpy.types.Object, path: Path, ki
     check_fit(shot, model, solve)
     alpha, beta = np.broadcast_to(solve.alpha, (len(solve.beta), len(solve.alpha))), solve.beta
     if shots.shown(face) != "filmed":
-        edit = edit_shape(model, solve, sample(face, shot)[0], make_editor(EDITOR, model))
+        edit = edit_shape(model, solve, sample(face, shot)[0], face_editor(face, model, shot))
         alpha, beta = alpha + edit.alpha, beta + edit.beta
     alpha, beta, rotation, translation = (held(x, solve.solved) for x in (alpha, beta, solve.rotation, solve.translation))
     first = shot.plate.first_frame

@@ -16,13 +16,12 @@ import numpy as np
 from bpy.app.handlers import persistent
 
 from ..mesh.camera import TO_BLENDER
-from ..mesh.editor import make_editor
 from ..mesh.errors import MienError
 from ..mesh.live import LiveEditor
 from ..mesh.model import FaceModel
 from ..mesh.shot import Shot, Solve
 from . import shots
-from .bake import EDITOR
+from .editors import face_editor
 from .face import EDIT_KEY, check_fit, make_edit_key, model_of
 from .parts import parts_of, write_edit
 from .sampling import held, sample_frames
@@ -69,8 +68,8 @@ def _blend(weights: np.ndarray, basis: np.ndarray) -> np.ndarray:
     return moved
 
 
-_shots: dict[tuple[str, str], LiveShot | str] = {}
-"""(shot folder, solve hash) -> what was read, or the sentence that says why it could not be."""
+_shots: dict[tuple[str, ...], LiveShot | str] = {}
+"""(shot folder, solve hash, editor, actor folder) -> what was read, or the sentence that says why it could not be."""
 _written: dict[int, tuple] = {}
 """Face's session uid -> what its edit key was computed from, so that nothing is written twice."""
 
@@ -87,7 +86,7 @@ def forget() -> None:
 
 def live_shot(face: bpy.types.Object) -> LiveShot | str:
     """The face's shot, or one sentence that says why there is no live edit."""
-    key = (str(shots.absolute(face.mien.shot_folder)), face.mien.solve_hash)
+    key = (str(shots.absolute(face.mien.shot_folder)), face.mien.solve_hash, face.mien.editor, face.mien.actor)
     if key not in _shots:
         try:
             _shots[key] = _read(face)
@@ -104,7 +103,7 @@ def _read(face: bpy.types.Object) -> LiveShot:
         raise MienError(f"The shot {shots.shot_name(shot.folder)} was solved again since this face was imported; press Import Again.")
     if len(face.data.vertices) != model.vertex_count:
         raise MienError(f"The mesh of {face.name} is no longer the imported one; press Import Again.")
-    return LiveShot(model, shot.plate.first_frame, LiveEditor(model, solve, make_editor(EDITOR, model)))
+    return LiveShot(model, shot.plate.first_frame, LiveEditor(model, solve, face_editor(face, model, shot)))
 
 
 def edit_key(face: bpy.types.Object, *, make: bool = False) -> bpy.types.ShapeKey | None:
@@ -138,8 +137,8 @@ def apply(face: bpy.types.Object, frame: int) -> bool:
         return False
     window = live.editor.window(frame - live.first_frame)
     curves = held(face, len(window)) if shots.layered(face) else sample_frames(face, window + live.first_frame)
-    asked = (face.data.session_uid, face.mien.solve_hash, window.tobytes(), curves.emotions.tobytes(), curves.master.tobytes(),
-             curves.neutralise.tobytes(), curves.mouth.tobytes())
+    asked = (face.data.session_uid, face.mien.solve_hash, face.mien.editor, face.mien.actor, window.tobytes(), curves.emotions.tobytes(),
+             curves.master.tobytes(), curves.neutralise.tobytes(), curves.mouth.tobytes())
     if _written.get(face.session_uid) == asked:
         return False
     points = np.empty(3 * live.model.vertex_count, np.float32)

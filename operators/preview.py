@@ -10,11 +10,11 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from ..mesh.editor import edit_shape, make_editor
+from ..mesh.editor import as_expression, edit_shape
 from ..mesh.errors import MienError
 from ..mesh.shot import Shot, Solve
 from . import live, shots
-from .bake import EDITOR
+from .editors import face_editor
 from .emotion import FaceOperator
 from .face import check_fit, model_of, performance_keys, write_performance
 from .sampling import broken, sample
@@ -33,7 +33,8 @@ def show(face: bpy.types.Object, edited: bool) -> list[str]:
     beta, warnings = solve.beta, []
     if edited:
         curves, warnings = sample(face, shot)
-        beta = beta + edit_shape(model, solve, curves, make_editor(EDITOR, model)).beta
+        edit = edit_shape(model, solve, curves, face_editor(face, model, shot))
+        beta = beta + edit.beta + as_expression(model, edit.alpha)
     frames, holds = performance_keys(shot, solve)
     write_performance(face, frames, beta[np.flatnonzero(solve.solved)], holds, model)
     face.mien.shown_hash = shots.controls_hash(face) if edited else ""

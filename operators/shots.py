@@ -199,8 +199,8 @@ def solve_hash(solve: Solve) -> str:
 
 
 def controls_hash(face: bpy.types.Object) -> str:
-    """Changes when anything does that a bake of this face depends on: keys, values, glasses. Cheap enough to draw with."""
-    digest = hashlib.sha256(face.mien.glasses.encode())
+    """Changes when anything does that a bake of this face depends on: keys, values, editor, glasses. Cheap enough to draw with."""
+    digest = hashlib.sha256(repr((face.mien.glasses, face.mien.editor, face.mien.actor)).encode())
     digest.update(face.mien.solve_hash.encode())
     curves = control_curves(face)
     for name in CONTROLS:

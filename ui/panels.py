@@ -86,6 +86,11 @@ class EmotionPanel:
         row.operator("mien.key_emotion", icon="KEYFRAME_HLT")
         row.operator("mien.reset_emotion", icon="LOOP_BACK")
         layout.menu("MIEN_MT_presets", icon="PRESET")
+        column = layout.column(align=True)
+        column.use_property_decorate = False
+        column.prop(face.mien, "editor")
+        if face.mien.editor == "gan":
+            column.prop(face.mien, "actor")
         self.draw_mesh(context, face)
 
     def draw_mesh(self, context: bpy.types.Context, face: bpy.types.Object) -> None:

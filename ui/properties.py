@@ -7,7 +7,7 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatPrope
 from ..mesh.emotion import DEFAULTS
 from ..mesh.model import model_names
 from ..operators import difference as difference_map
-from ..operators import live, shot_list, shots
+from ..operators import editors, live, shot_list, shots
 
 
 def _unit(label: str, description: str, default: float = 0.0):
@@ -30,6 +30,11 @@ class MienObject(bpy.types.PropertyGroup):
     neutralise: _unit("Neutralise", "Takes away the emotion that the actor played, before the new one is added", DEFAULTS["neutralise"])
     mouth: _unit("Keep Speech", "How closely the gap between the lips follows the spoken words: 1 exactly, 0 as the emotion moves it",
                  DEFAULTS["mouth"])
+    editor: EnumProperty(name="Editor", description="What turns the emotions into a change of the face's shape", items=editors.EDITOR_ITEMS,
+                         default="analytic", options=set(), update=live.slider_moved)
+    actor: StringProperty(
+        name="Actor", description="Folder of the actor's own networks, made by training; empty: the shot's folder 'actor', or those that Mien ships",
+        subtype="DIR_PATH", options={"PATH_SUPPORTS_BLEND_RELATIVE"}, update=live.slider_moved)
     glasses: EnumProperty(
         name="Glasses", description="Hold the rims of glasses straight; lids and brows behind them then move less",
         items=(("auto", "Automatic", "Look for glasses when the shot is solved"), ("on", "On", "The actor wears glasses"),

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+import dataclasses
+
 import numpy as np
 import pytest
 
 from mien.mesh.analytic import AnalyticEditor
 from mien.mesh.camera import Camera
-from mien.mesh.editor import HANN, MouthStep, edit_shape, make_editor, residual, smooth
+from mien.mesh.editor import HANN, MouthStep, as_expression, edit_shape, make_editor, residual, smooth
 from mien.mesh.emotion import EMOTIONS, EmotionCurves
 from mien.mesh.errors import MienError
 from mien.mesh.model import load_model
@@ -107,7 +109,27 @@ def test_mouth_step_against_least_squares(model):
     ridge = np.sqrt(0.02) / np.maximum(model.expression_sigma.astype(float), 1e-3)
     A, y = np.vstack([gap, np.diag(ridge)]), np.concatenate([-gap @ change[0], np.zeros(model.expression_count)])
     want = np.linalg.lstsq(A, y, rcond=None)[0]
-    assert np.allclose(MouthStep(model)(change)[0], want, atol=2e-4)
+    assert np.allclose(MouthStep(model)(np.zeros((1, model.identity_count), np.float32), change)[0], want, atol=2e-4)
+
+
+def test_mouth_step_counts_the_identity_too(model):
+    """A model whose identity directions are its expressions: what moves the lips is undone, whichever of the two it is."""
+    twin = dataclasses.replace(model, identity=model.expression)
+    change, none = np.random.default_rng(2).normal(0, 0.1, (3, 64)).astype(np.float32), np.zeros((3, 64), np.float32)
+    step = MouthStep(twin)
+    assert np.allclose(step(change, none), step(none, change), atol=1e-6) and np.abs(step(change, none)).max() > 0.01
+
+
+def test_a_change_of_the_identity_as_an_expression(model):
+    """What an expression can do of it is kept: against a stacked least-squares problem, and exact for a change that is an expression."""
+    change = np.random.default_rng(3).normal(0, 0.1, (4, model.identity_count)).astype(np.float32)
+    assert not as_expression(model, change * 0).any()
+    folded = as_expression(model, change)
+    moved, left = model.neutral(change[0]) - model.mean, model.neutral(change[0]) - model.mean - model.displacement(folded[0])
+    assert np.square(left).mean() < np.square(moved).mean()
+    twin = dataclasses.replace(model, identity=model.expression[: model.identity_count])
+    weights = np.full((1, model.expression_count), 0.2, np.float32)
+    assert np.abs(twin.displacement(as_expression(twin, weights) - weights)).max() < 2e-4
 
 
 def test_mouth_dial_leaves_the_brows(model, solve, editor):
