@@ -9,7 +9,7 @@ MODULES = ("ui.properties", "ui.preferences", "operators.engine", "operators.eng
            "operators.shot_list", "operators.track", "operators.face", "operators.emotion", "operators.bake", "operators.bake_command",
            "operators.live", "operators.preview", "operators.presets", "operators.difference", "operators.compare", "operators.result",
            "operators.composite", "operators.occlusion", "operators.deliver", "operators.deliver_layers", "operators.handover", "operators.help",
-           "ui.panels", "ui.lists", "ui.steps", "ui.timeline", "ui.handover", "ui.help", "ui.overlay")
+           "operators.sound", "ui.panels", "ui.lists", "ui.steps", "ui.timeline", "ui.handover", "ui.help", "ui.overlay")
 """What the extension adds, in the order of registration: each module has CLASSES, and may have `register()` and `unregister()`."""
 
 

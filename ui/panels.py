@@ -86,6 +86,7 @@ class EmotionPanel:
         row.operator("mien.key_emotion", icon="KEYFRAME_HLT")
         row.operator("mien.reset_emotion", icon="LOOP_BACK")
         layout.menu("MIEN_MT_presets", icon="PRESET")
+        layout.operator("mien.sound", icon="SOUND")
         column = layout.column(align=True)
         column.use_property_decorate = False
         column.prop(face.mien, "editor")
