@@ -31,7 +31,7 @@ from .progress import Reporter
 from .rendering import PlateRenderer
 from .texture import Unwrapper
 
-APPEARANCE_VERSION = 3
+APPEARANCE_VERSION = 4
 """Raise it when the same shot gives other models."""
 SAMPLES = 150
 """Frames that models are fitted to at most, so that memory does not grow with the clip."""
@@ -96,14 +96,19 @@ def base_texture(faces: ShotFaces, size: int) -> np.ndarray:
     return cv2.resize(read_still(faces.shot.texture_path)[..., :3], (size, size), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
-def fit_texture(faces: ShotFaces, chosen: np.ndarray, report: Reporter) -> tuple[EigenImages, np.ndarray]:
-    """The eigen model of those frames' textures and their latents (N, L). Pictures stream; at most SAMPLES are kept, in half precision."""
+def fit_texture(faces: ShotFaces, chosen: np.ndarray, report: Reporter) -> tuple[EigenImages, np.ndarray, np.ndarray]:
+    """The eigen model of those frames' textures, their latents (N, L) and how often each texel is seen (S, S).
+
+    Pictures stream; at most SAMPLES are kept, in half precision.
+    """
     unwrap, base = Unwrapper(faces.renderer.model, TEXTURE_SIZE), base_texture(faces, TEXTURE_SIZE)
     mask = weight_map(unwrap) > 0.02
     fit, kept, batch = EigenFit(mask, TEXTURE_COMPONENTS, base), [], []
+    shown = np.zeros(mask.shape, np.float32)
     report.step("textures", 0, len(chosen))
-    for done, texture in enumerate(ordered_map(lambda f: unwrapped(faces, f, unwrap, base)[0], faces.frames(chosen)), 1):
+    for done, (texture, seen) in enumerate(ordered_map(lambda f: unwrapped(faces, f, unwrap, base), faces.frames(chosen)), 1):
         batch.append(texture)
+        shown += seen / len(chosen)
         if len(batch) == BATCH or done == len(chosen):
             fit.add(np.stack(batch))
             kept.append(np.stack(batch)[:, mask].astype(np.float16))
@@ -112,7 +117,7 @@ def fit_texture(faces: ShotFaces, chosen: np.ndarray, report: Reporter) -> tuple
     model = fit.model()
     mean = model.mean[mask].ravel()
     latents = np.concatenate([(rows.reshape(len(rows), -1).astype(np.float32) - mean) @ model.components.T for rows in kept])
-    return model, latents
+    return model, latents, shown
 
 
 def shot_texture_model(faces: ShotFaces, actor: Path | None, report: Reporter) -> TextureModel:
@@ -130,14 +135,15 @@ def shot_texture_model(faces: ShotFaces, actor: Path | None, report: Reporter) -
     except MienError as error:
         report.warn(f"The texture model of this shot is fitted again: {error}")
     chosen = faces.samples()
-    images, latents = fit_texture(faces, chosen, report)
+    images, latents, shown = fit_texture(faces, chosen, report)
     s = faces.solve
     nuisance = np.concatenate([s.rotation[chosen], chosen[:, None] / max(len(s.beta), 1)], 1)
     sigma = np.maximum(faces.renderer.model.expression_sigma, 1e-3)
-    directions, predicted = regress(latents, s.beta[chosen], nuisance, sigma)
-    model = TextureModel(images, directions, np.zeros((len(EMOTIONS), directions.shape[1]), np.float32), predicted)
+    found = regress(latents, s.beta[chosen], nuisance, sigma)
+    none = np.zeros((len(EMOTIONS), latents.shape[1]), np.float32)
+    model = TextureModel(images, found.directions, none, found.trust(images, shown), found.predicted)
     model.save(folder)
-    write_json(about, {"key": key, "explained": images.explained, "predicted": predicted, "frames": len(chosen)})
+    write_json(about, {"key": key, "explained": images.explained, "predicted": found.predicted, "frames": len(chosen)})
     return model
 
 

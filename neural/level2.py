@@ -21,6 +21,7 @@ from ..mesh.errors import MienError
 from ..mesh.files import check_arrays, read_npz, write_npz
 from ..mesh.model import FaceModel
 from .latent import LatentImageModel, load_latent
+from .latent.eigen import EigenImages
 from .latent.working import from_working, to_working
 from .rendering.raster import rasterise
 from .rendering.renderer import FaceLayer
@@ -42,6 +43,14 @@ DAMPED = {"lids_left": 0.8, "lids_right": 0.8, "brow_left": 0.6, "brow_right": 0
 """Region -> how much less it gets: lashes, hair and lips move against the skin, and a texture cannot follow them."""
 FINE = 350.0
 """Pixels of face width above which differences are carried at half of the plate's resolution: they are smooth."""
+TRUST_BLUR = 48
+"""Maps of where a difference is shown are smoothed over a texture's size divided by this."""
+EXPLAINED, SEEN = (0.05, 0.35), (0.5, 0.95)
+"""Part of a texel's variance that expression predicts, and of the frames that show it, from none to full trust."""
+GROUP_ENDS = (-0.1, 0.55)
+"""Heights between brows, eyes and nose, and the mouth: 0 at the eyes' corners, 1 at the mouth's."""
+GROUP_REACH = 0.2
+"""Part of a group's largest move from which on it changes the texture in full."""
 TEXTURE = "texture"
 
 
@@ -54,64 +63,97 @@ class TextureModel:
     """(B, L) float32: change of the latents (flattened) at the apex of each expression direction; zeros where nothing was learnt."""
     emotions: np.ndarray
     """(7, L) float32: the paper's d_y, order of EMOTIONS; zeros where no takes were labelled so."""
+    trust: np.ndarray
+    """(S, S) float32 in 0..1: how far differences are believed at each texel: where the fit saw it, and expression explains what it does."""
     predicted: float
     """Part of the latents' variance that the expression explains on stretches of time left out of the regression, 0 to 1."""
-
-    def change(self, beta: np.ndarray, emotions: np.ndarray, strength: float, borrow: float) -> np.ndarray:
-        """(L,): change of the latents for a change of the coefficients beta (B,) and an emotion vector (7,); linear in both."""
-        return strength * (beta @ self.expression) + borrow * (emotions @ self.emotions)
 
     @cached_property
     def hash(self) -> str:
         digest = hashlib.sha256(self.images.hash.encode())
-        digest.update(np.ascontiguousarray(self.expression).tobytes() + np.ascontiguousarray(self.emotions).tobytes())
+        digest.update(np.ascontiguousarray(self.expression).tobytes() + np.ascontiguousarray(self.emotions).tobytes() + self.trust.tobytes())
         return digest.hexdigest()[:16]
 
     def save(self, folder: Path, name: str = TEXTURE) -> None:
         self.images.save(folder, name)
         write_npz(folder / f"{name}_directions.npz", {"expression": self.expression.astype(np.float32), "emotions": self.emotions.astype(np.float32),
-                                                      "predicted": np.array(self.predicted)})
+                                                      "trust": self.trust.astype(np.float32), "predicted": np.array(self.predicted)})
 
     @classmethod
     def load(cls, folder: Path, name: str = TEXTURE) -> TextureModel:
         """Raises MienError when the files are damaged or do not fit together."""
         images, path = load_latent(folder, name), folder / f"{name}_directions.npz"
         a, L = read_npz(path), int(np.prod(images.latent_shape))
-        check_arrays(path, a, {"expression": (None, L), "emotions": (len(EMOTIONS), L), "predicted": ()})
+        check_arrays(path, a, {"expression": (None, L), "emotions": (len(EMOTIONS), L), "trust": images.size, "predicted": ()})
         if images.size[0] != images.size[1]:
             raise MienError(f"{path} belongs to textures of {images.size[1]} x {images.size[0]}, textures are square; train the texture again.")
-        return cls(images, a["expression"], a["emotions"], float(a["predicted"]))
+        return cls(images, a["expression"], a["emotions"], a["trust"], float(a["predicted"]))
 
 
-def regress(latents: np.ndarray, beta: np.ndarray, nuisance: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, float]:
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """What `regress` found."""
+
+    directions: np.ndarray
+    """(B, L) float32."""
+    predicted: float
+    """Part of the variance that is predicted on stretches of time left out, 0 to 1."""
+    error: np.ndarray
+    """(L, L): covariance of the latents' errors there."""
+    spread: np.ndarray
+    """(L, L): covariance of the latents there."""
+
+    def trust(self, images: EigenImages, seen: np.ndarray) -> np.ndarray:
+        """TextureModel.trust from seen (S, S), the mean visibility over the fit: part of each texel's variance that is predicted."""
+        c = images.components.reshape(len(images.components), -1, 3).mean(2)
+        wrong, all_of_it = (np.einsum("kt,kt->t", c, m.astype(np.float32) @ c) for m in (self.error, self.spread))
+        size = images.size
+        maps = []
+        for values in (wrong, all_of_it):
+            full = np.zeros(size[0] * size[1], np.float32)
+            full[images.where] = values
+            maps.append(cv2.GaussianBlur(full.reshape(size), (0, 0), size[0] / TRUST_BLUR))
+        explained = 1 - maps[0] / np.maximum(maps[1], 1e-12)
+        return (ramp(explained, *EXPLAINED) * ramp(seen, *SEEN)).astype(np.float32)
+
+
+def ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Smooth step from 0 at low to 1 at high."""
+    t = np.clip((x - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def regress(latents: np.ndarray, beta: np.ndarray, nuisance: np.ndarray, sigma: np.ndarray) -> Regression:
     """Ridge regression from expression coefficients to latents that is trusted as far as it predicts.
 
     latents (N, L), beta (N, B), nuisance (N, C) what else moves the texture (head pose, time) and is explained away, sigma (B,) how far a
-    performance moves along each direction. Returns (B, L), each latent shrunk by how well left-out stretches of time are
-    predicted, and the part of the variance predicted there.
+    performance moves along each direction. Each latent is shrunk by how well left-out stretches of time are predicted.
     """
+    L = latents.shape[1]
     if len(latents) < 4 * BLOCKS:
-        return np.zeros((beta.shape[1], latents.shape[1]), np.float32), 0.0
+        return Regression(np.zeros((beta.shape[1], L), np.float32), 0.0, np.eye(L), np.eye(L))
     x = np.concatenate([beta / sigma, (nuisance - nuisance.mean(0)) / np.maximum(nuisance.std(0), 1e-9)], 1).astype(np.float64)
     y = latents.astype(np.float64)
     block = np.arange(len(y)) * BLOCKS // len(y)
-    best: tuple[float, float, np.ndarray] | None = None
+    best: tuple[float, float, np.ndarray, np.ndarray] | None = None
     for ridge in RIDGES:
-        error = np.zeros(y.shape[1])
-        spread = np.zeros(y.shape[1])
+        error, spread = np.zeros_like(y), np.zeros_like(y)
         for b in range(BLOCKS):
             rest = block != b
             w, mx, my = _ridge(x[rest], y[rest], ridge)
-            error += ((y[~rest] - my - (x[~rest] - mx) @ w) ** 2).sum(0)
-            spread += ((y[~rest] - my) ** 2).sum(0)
-        total = 1 - error.sum() / max(spread.sum(), 1e-12)
+            spread[~rest] = y[~rest] - my
+            error[~rest] = spread[~rest] - (x[~rest] - mx) @ w
+        total = float(1 - (error**2).sum() / max((spread**2).sum(), 1e-12))
         if best is None or total > best[0]:
-            best = total, ridge, np.clip(1 - error / np.maximum(spread, 1e-12), 0, 1)
+            best = total, ridge, error, spread
     assert best is not None
-    w, _, _ = _ridge(x, y, best[1])
-    directions = w[: beta.shape[1]] / sigma[:, None] * best[2]
+    total, ridge, error, spread = best
+    w, _, _ = _ridge(x, y, ridge)
+    shrink = np.clip(1 - (error**2).sum(0) / np.maximum((spread**2).sum(0), 1e-12), 0, 1)
+    directions = w[: beta.shape[1]] / sigma[:, None] * shrink
     most = np.abs(directions / np.maximum(y.std(0), 1e-9)).max(1, keepdims=True)
-    return (directions * np.minimum(1, MOST_SIGMA / np.maximum(most, 1e-9))).astype(np.float32), float(max(best[0], 0))
+    directions = (directions * np.minimum(1, MOST_SIGMA / np.maximum(most, 1e-9))).astype(np.float32)
+    return Regression(directions, max(total, 0.0), error.T @ error / len(y), spread.T @ spread / len(y))
 
 
 def _ridge(x: np.ndarray, y: np.ndarray, ridge: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -126,7 +168,10 @@ class TextureLayer:
     def __init__(self, model: TextureModel, face: FaceModel, strength: float, borrow: float, linear: bool):
         self._model, self._strength, self._borrow, self._linear = model, strength, borrow, linear
         self._unwrap = Unwrapper(face, model.images.size[0])
-        self._weight = weight_map(self._unwrap)[..., None]
+        self._groups = expression_groups(face)
+        places = group_maps(self._unwrap, self._groups)
+        self._weights = (weight_map(self._unwrap) * model.trust * places)[..., None]
+        self._borrowed = weight_map(self._unwrap)[..., None]
         self._triangles = face.uv_triangles.astype(np.int32)
 
     @cached_property
@@ -136,11 +181,15 @@ class TextureLayer:
 
     def delta(self, beta: np.ndarray, emotions: np.ndarray) -> np.ndarray | None:
         """Difference of texture (S, S, 3) in the working space for changes (B,) and (7,); None where there is none."""
-        change = self._model.change(beta, emotions, self._strength, self._borrow).reshape(1, *self._model.images.latent_shape)
+        expression, d = self._strength * self._model.expression, self._borrow * self._model.emotions
+        rows = [(beta * group) @ expression for group in self._groups] + ([emotions @ d] if self._borrow else [])
+        change = np.stack(rows).astype(np.float32).reshape(len(rows), *self._model.images.latent_shape)
         if not change.any():
             return None
-        difference = self._model.images.delta(np.zeros_like(change), change)[0]
-        difference *= self._weight
+        parts = self._model.images.delta(np.zeros_like(change), change)
+        difference = parts[0] * self._weights[0]
+        for part, weight in zip(parts[1:], [*self._weights[1:], self._borrowed]):
+            difference += part * weight
         return CHROMA * difference + (1 - CHROMA) * difference.mean(2, keepdims=True)
 
     def over(self, layer: FaceLayer, beta: np.ndarray, emotions: np.ndarray, xy: np.ndarray, depth: np.ndarray) -> FaceLayer:
@@ -174,3 +223,23 @@ def weight_map(unwrap: Unwrapper) -> np.ndarray:
     edge = cv2.distanceTransform(cv2.copyMakeBorder(inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), cv2.DIST_L2, 5)[1:-1, 1:-1]
     way = np.clip(edge / (BORDER * unwrap.size), 0, 1)
     return cv2.GaussianBlur(carried[..., 0], (0, 0), unwrap.size / 128) * way * way * (3 - 2 * way)
+
+
+def expression_groups(face: FaceModel) -> np.ndarray:
+    """(3, B) of 0 and 1: directions of the brows, of eyes and nose, and of the mouth, by where on the face they move most."""
+    energy = (face.expression**2).sum(2)
+    height = energy @ face.mean[:, 1] / np.maximum(energy.sum(1), 1e-20)
+    eyes, mouth = face.mean[face.vertices_of_landmarks([33, 263, 61, 291]), 1].reshape(2, 2).mean(1)
+    unit = mouth - eyes
+    group = np.digitize((height - eyes) / unit, GROUP_ENDS)
+    return (np.arange(3)[:, None] == group[None]).astype(np.float32)
+
+
+def group_maps(unwrap: Unwrapper, groups: np.ndarray) -> np.ndarray:
+    """(3, S, S) in 0..1: where each group may change the texture: where it moves the face, so that a smile draws no lines on a forehead."""
+    face, maps = unwrap.model, []
+    for group in groups:
+        moved = np.sqrt((face.expression[group > 0] ** 2).sum(2)).max(0) if group.any() else np.zeros(face.vertex_count)
+        reach = np.clip(moved / max(GROUP_REACH * float(moved.max()), 1e-12), 0, 1).astype(np.float32)
+        maps.append(cv2.GaussianBlur(unwrap.carry(reach[:, None])[0][..., 0], (0, 0), unwrap.size / TRUST_BLUR))
+    return np.stack(maps)
