@@ -17,14 +17,14 @@ help:
 
 env: $(STAMP)
 
-$(STAMP): requirements/engine.txt requirements/dev.txt requirements/constraints.txt pyproject.toml build/system_libraries.py
+$(STAMP): requirements/engine.txt requirements/dev.txt requirements/optional.txt requirements/constraints.txt pyproject.toml build/system_libraries.py
 	@[[ -n "$(PYTHON)" ]] || { echo "Python 3.11 is missing; install it (Debian 12: apt-get install python3 python3-venv)."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "$(PYTHON) is not Python 3.11, which Blender's module needs; type: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) build/system_libraries.py
 	@[[ -x $(PY) ]] || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install -q -r requirements/dev.txt -c requirements/constraints.txt $(PIP_ARGS)
-	$(PY) -m pip install -q --no-deps -e .
+	$(PY) -m pip install -q --no-deps -r requirements/optional.txt -e . $(PIP_ARGS)
 	@touch $@
 
 demo: $(STAMP)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -14,18 +14,23 @@ from ..media import Frame, display8
 from ..progress import Reporter
 from .cuts import CutDetector
 from .faces import Faces
-from .mediapipe_tracker import LANDMARKS, MediaPipeTracker
+from .mediapipe_tracker import LANDMARKS, Face, MediaPipeTracker
 
 LEAST = 5
 """Frames on which a face must be seen to count as one, on a longer plate; fewer are a poster, a mirror, a mistake."""
 
 
-def track_faces(frames: Iterable[Frame], plate: Plate, report: Reporter) -> dict[int, Track]:
+BACKENDS = ("mediapipe", "face-alignment")
+"""Who finds the landmarks."""
+
+
+def track_faces(frames: Iterable[Frame], plate: Plate, report: Reporter, *, backend: str = "mediapipe") -> dict[int, Track]:
     """Landmarks of every face of a plate: its number -> its track. Frames without it are NaN, never bridged.
 
     Faces are numbered by size on the first frame that shows any, the largest is 0; who comes later has the next number. Raises MienError
-    when no frame shows a face.
+    when no frame shows a face, and for a backend that is unknown or lacks its weights.
     """
+    refine = _refinement(backend)
     T = plate.frame_count
     tracks: dict[int, np.ndarray] = {}
     seen, times = np.zeros(T, np.int32), np.zeros(T)
@@ -40,7 +45,7 @@ def track_faces(frames: Iterable[Frame], plate: Plate, report: Reporter) -> dict
             if cut:
                 cuts.append(frame.index)
             for number, landmarks in faces.follow(rgb, frame.index, cut).items():
-                tracks.setdefault(number, np.full((T, LANDMARKS, 3), np.nan, np.float32))[frame.index] = landmarks
+                tracks.setdefault(number, np.full((T, LANDMARKS, 3), np.nan, np.float32))[frame.index] = refine(rgb, landmarks)
             seen[frame.index], times[frame.index] = faces.seen, frame.time
             report.step("track", frame.index + 1, T)
     finally:
@@ -53,6 +58,15 @@ def track_faces(frames: Iterable[Frame], plate: Plate, report: Reporter) -> dict
                      plate.fingerprint)
 
     return {number: track(landmarks) for number, landmarks in sorted(tracks.items())}
+
+
+def _refinement(backend: str) -> Callable[[np.ndarray, Face], Face]:
+    if backend not in BACKENDS:
+        raise MienError(f"There is no landmark backend '{backend}'; use {' or '.join(BACKENDS)}.")
+    if backend == "mediapipe":
+        return lambda rgb, face: face
+    from .fan import FaceAlignmentPoints  # brings torch
+    return FaceAlignmentPoints().refine
 
 
 def chosen_face(tracks: Mapping[int, Track], face: int, plate: Plate, report: Reporter) -> Track:
