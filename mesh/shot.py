@@ -4,6 +4,7 @@
     shot.json     Shot: plate, frame rate, first frame, size, colour, chosen face, model, camera
     track.npz     Track     solve.npz   Solve     emotion.npz   EmotionCurves (mesh.emotion), as baked
     texture/      base.png (the shot's neutral UV texture)
+    occlusion/    name.####.png, where the artist has put them: white where something stands before the face
     bake/v001/    face.####.exr (patch, premultiplied, scene-linear half RGBA), matte.####.exr, manifest.json, emotion.npz (as baked)
     bake/current.json   which of v001, v002 ... is baked and composited
     plate/        %04d.png: a movie plate's frames as the engine decoded them, for Blender's compositor
@@ -77,7 +78,7 @@ class Shot:
     camera: Camera | None = None
     """Known once solved."""
     settings: dict = field(default_factory=dict)
-    """Options of the steps that made this shot (a given focal length, glasses ...)."""
+    """Options of the steps that made this shot (a given focal length, an occlusion mask, glasses ...)."""
     bake_version: int = 1
     """Which version is baked and composited; kept in bake/current.json, so that no other step touches it."""
 
@@ -260,6 +261,9 @@ class Solve:
     """(C,) int32: see Track."""
     camera: Camera
     model_hash: str
+    offset: np.ndarray | None = None
+    """(L, 3) float32, metres in the head frame: where the tracker means another point of this person than the model's landmark vertices. What is
+    reported as reprojection is less these."""
 
     @property
     def solved(self) -> np.ndarray:
@@ -273,7 +277,10 @@ class Solve:
 
     def save(self, path: Path) -> None:
         camera = np.array([self.camera.width, self.camera.height, self.camera.focal, self.camera.cx, self.camera.cy])
-        write_npz(path, {"alpha": self.alpha.astype(np.float32), "beta": self.beta.astype(np.float32), "rotation": self.rotation.astype(np.float32),
+        extra = {"distortion": np.array([self.camera.k1, self.camera.k2])} if self.camera.k1 or self.camera.k2 else {}
+        extra |= {} if self.offset is None else {"offset": self.offset.astype(np.float32)}
+        write_npz(path, extra | {"alpha": self.alpha.astype(np.float32), "beta": self.beta.astype(np.float32),
+                         "rotation": self.rotation.astype(np.float32),
                          "translation": self.translation.astype(np.float32), "reprojection": self.reprojection.astype(np.float32),
                          "cuts": self.cuts.astype(np.int32), "camera": camera, "model_hash": np.array(self.model_hash)}, compressed=False)
 
@@ -283,6 +290,7 @@ class Solve:
         a, T = read_npz(shot.solve_path), shot.plate.frame_count
         check_arrays(shot.solve_path, a, {"alpha": (None,), "beta": (T, None), "rotation": (T, 3), "translation": (T, 3),
                                           "reprojection": (T,), "cuts": (None,), "camera": (5,), "model_hash": ()})
+        check_arrays(shot.solve_path, a, {k: v for k, v in {"distortion": (2,), "offset": (None, 3)}.items() if k in a})
         w, h, focal, cx, cy = map(float, a["camera"])
         if (int(w), int(h)) != (shot.plate.width, shot.plate.height):
             raise MienError(f"{shot.solve_path} is for a {int(w)} x {int(h)} plate, the shot's is "
@@ -290,4 +298,4 @@ class Solve:
         if shot.model_hash and str(a["model_hash"]) != shot.model_hash:
             raise MienError(f"{shot.solve_path} was made with another face model than shot.json names; solve the shot again.")
         return cls(a["alpha"], a["beta"], a["rotation"], a["translation"], a["reprojection"], a["cuts"],
-                   Camera(int(w), int(h), focal, cx, cy), str(a["model_hash"]))
+                   Camera(int(w), int(h), focal, cx, cy, *map(float, a.get("distortion", (0, 0)))), str(a["model_hash"]), a.get("offset"))

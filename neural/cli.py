@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from ..mesh.errors import MienError
-from ..mesh.frames import ranges_text
 from .console import Console, console
 from .evaluate_cli import add_evaluate, run_evaluate
 from .failures import told
@@ -27,11 +26,12 @@ from .jobs import CODECS, JOBS, check_delivery, check_pattern, check_place, fram
 from .models import command as model_command
 from .progress import Cancelled
 from .shape_gan import command as shape_command
+from .solve_cli import SOLVE_OPTIONS, add_solve, add_solve_options, run_check, run_solve, solve_given, tell_shot, tell_solve
 from .studies import command as studies
 from .version import mien_version
 
 TRACK_OPTIONS = ("face", "all_faces", "first_frame", "fps")
-PLATE_OPTIONS = (*TRACK_OPTIONS, "model", "focal_mm", "shot")
+PLATE_OPTIONS = (*TRACK_OPTIONS, *SOLVE_OPTIONS, "shot")
 """Of `mien edit`: they have a meaning only where a plate is given."""
 
 
@@ -86,16 +86,6 @@ def _face(text: str) -> int:
     return int(text)
 
 
-def _millimetres(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no focal length in mm")
-    return value
-
-
 def build_parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show tracebacks and what the libraries print")
@@ -115,19 +105,12 @@ def build_parser() -> argparse.ArgumentParser:
         p.add_argument("--first-frame", type=int, metavar="N", help="number of the plate's first frame (1; a sequence has its own)")
         p.add_argument("--fps", type=_rate, metavar="R", help="frame rate, such as 25 or 24000/1001 (the plate's own; 24 for a sequence)")
 
-    def add_solve(p: argparse.ArgumentParser) -> None:
-        p.add_argument("--model", metavar="NAME", help="face model (default)")
-        p.add_argument("--focal-mm", type=_millimetres, metavar="F", help="focal length on a 36 mm wide sensor, where it is known (solved)")
-
     p = add("track", "Find the face on every frame of a plate; makes a shot folder.")
     p.add_argument("plate", type=Path, metavar="PLATE", help="a movie, or an image sequence such as name.####.exr")
     p.add_argument("-o", "--output", type=Path, required=True, metavar="SHOT", help="the shot folder, NAME.mien by custom")
     add_track(p)
 
-    p = add("solve", "Solve identity, expression, pose and camera of a tracked shot.")
-    p.add_argument("shot", type=Path, metavar="SHOT", help="a shot folder")
-    add_solve(p)
-
+    add_solve(add)
     p = add("edit", "Change the emotion of a solved shot, or of a plate in one go.")
     p.add_argument("target", type=Path, metavar="SHOT|PLATE", help="a solved shot folder; or a plate, then all the stages are done")
     p.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="OUT.mp4, .mov, .avi, .mkv, OUT.####.png or OUT.####.exr")
@@ -144,7 +127,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--glasses", choices=("auto", "on", "off"), help="keep the rims of glasses straight (auto)")
     p.add_argument("--shot", type=Path, metavar="SHOT", help="with a plate: keep the shot in this folder")
     add_track(p)
-    add_solve(p)
+    add_solve_options(p)
 
     add_evaluate(add)
     studies.add_studies(add, _emotions)
@@ -169,11 +152,6 @@ def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
-def _tell_shot(summary: dict[str, Any], terminal: Console) -> None:
-    terminal.say(f"cuts          {', '.join(map(str, summary['cuts'])) or 'none'}")
-    terminal.say(f"lost frames   {ranges_text(summary['lost']) or 'none'}")
-
-
 def _tell_track(summary: dict[str, Any], terminal: Console) -> None:
     (width, height), (num, den), first, frames = summary["size"], summary["fps"], summary["first_frame"], summary["frames"]
     rate = f"{num}" if den == 1 else f"{num}/{den}"
@@ -181,24 +159,12 @@ def _tell_track(summary: dict[str, Any], terminal: Console) -> None:
     terminal.say(f"face          number {summary['face']}, found on {summary['tracked']} of {frames} frames")
     for number, folder in summary.get("others", {}).items():
         terminal.say(f"face          number {number}, in {folder}")
-    _tell_shot(summary, terminal)
-
-
-def _tell_solve(summary: dict[str, Any], terminal: Console) -> None:
-    error = "unknown" if summary["reprojection"] is None else f"{summary['reprojection'] * 100:.2f} % of the inter-ocular distance (median)"
-    terminal.say(f"reprojection  {error}")
-    terminal.say(f"focal length  {summary['focal']:.0f} px ({summary['focal_mm']:.1f} mm on a 36 mm wide sensor)")
-    terminal.say(f"solved        {summary['solved']} of {summary['frames']} frames")
-    _tell_shot(summary, terminal)
+    tell_shot(summary, terminal)
 
 
 def _track(args: argparse.Namespace, terminal: Console) -> None:
     params = {"plate": str(args.plate), "folder": str(args.output), **_given(args, *TRACK_OPTIONS)}
     _tell_track(JOBS["track"](params, terminal), terminal)
-
-
-def _solve(args: argparse.Namespace, terminal: Console) -> None:
-    _tell_solve(JOBS["solve"]({"folder": str(args.shot), **_given(args, "model", "focal_mm")}, terminal), terminal)
 
 
 def is_plate(target: Path) -> bool:
@@ -247,7 +213,7 @@ def _edit(args: argparse.Namespace, terminal: Console) -> None:
             track = JOBS["track"]({"plate": str(args.target), "folder": str(folder), **_given(args, *TRACK_OPTIONS)}, terminal)
             check_pattern(args.output, track["frames"])
             for at in (str(folder), *(path for number, path in track.get("others", {}).items() if int(number) in wanted)):
-                _tell_solve(JOBS["solve"]({"folder": at, **_given(args, "model", "focal_mm")}, terminal), terminal)
+                tell_solve(JOBS["solve"]({"folder": at, **solve_given(args)}, terminal), terminal)
         result = JOBS["edit"]({"folder": str(folder), **params}, terminal)
     if "changed" in result:
         terminal.say(f"changed       {result['changed']} of {result.get('frames')} frames")
@@ -274,7 +240,8 @@ def _train(args: argparse.Namespace, terminal: Console) -> None:
         terminal.say(line)
 
 
-COMMANDS = {"track": _track, "solve": _solve, "edit": _edit, "evaluate": run_evaluate,
+COMMANDS = {"track": _track, "solve": lambda args, terminal: run_solve(args, terminal, JOBS["solve"]),
+            "check": lambda args, terminal: run_check(args, terminal, JOBS["check"]), "edit": _edit, "evaluate": run_evaluate,
             **{studies.command_name(name): partial(studies.run_study, name) for name in studies.RUN},
             "model": model_command.run, "selftest": _selftest, "train": _train}
 

@@ -5,12 +5,13 @@ A job takes JSON-able parameters and a Reporter and returns a JSON-able result. 
 the types of `stages`, which does the work and is imported, with everything heavy, only when a job runs.
 
     track     plate, folder, [face, all_faces, first_frame, fps]        -> track_summary
-    solve     folder, [model, focal_mm]                      -> solve_summary
+    solve     folder, [model, focal_mm, distortion, mask, identity, together] -> solve_summary
+    check     folder, output, [codec]                        -> what check.check_movie returns
     bake      folder, [settings, frames]                     -> what stages.bake returns
     preview   folder, curves, index, output, [settings, side] -> what preview.preview returns
     layers    folder, output, [settings]                     -> what layers.write_layers returns
     edit      folder, output, [curves, controls, codec, settings, others] -> what stages.edit returns
-    train_shape  output, [takes, cast, model, resume, settings] -> what shape_gan.run.train returns
+    train_shape  output, [takes, cast, model, resume, start, jobs, settings] -> what shape_gan.run.train returns
     add_model  source, [name]                                -> models.add.model_info
     setup     folder, [device, requirements, wheels]         -> setup_engine.setup
     demo_plate  output                                       -> {"output"}
@@ -91,6 +92,18 @@ def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("true or false")
     return value
+
+
+def _two(value: Any) -> tuple[float, float]:
+    if not isinstance(value, (list, tuple)) or len(value) != 2 or not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value):
+        raise ValueError("two numbers")
+    return float(value[0]), float(value[1])
+
+
+def _paths(value: Any) -> list[Path]:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("a list of paths")
+    return [_path(v) for v in value]
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -222,9 +235,24 @@ def track(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
 
 
 def solve(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
-    p = checked("solve", params, {"folder": _path}, {"model": _text, "focal_mm": _positive})
+    """`together`: further shot folders of the same person, solved with one identity; their summaries are in the result's "together"."""
+    p = checked("solve", params, {"folder": _path}, {"model": _text, "focal_mm": _positive, "distortion": _two, "mask": _text, "identity": _path,
+                                                      "together": _paths})
     from . import stages
-    return solve_summary(stages.solve(p.pop("folder"), **p, report=report))
+    first, *others = stages.solve_together([p.pop("folder"), *p.pop("together", [])], **p, report=report)
+    return solve_summary(first) | ({"together": [solve_summary(shot) for shot in others]} if others else {})
+
+
+def check(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
+    """The checker overlay."""
+    p = checked("check", params, {"folder": _path, "output": _path}, {"codec": _text})
+    check_delivery(p["output"], p.get("codec"))
+    check_place(p["output"])
+    check_pattern(p["output"], _solved_shot(p["folder"]).plate.frame_count)
+    if p["output"].suffix.lower() in PICTURES:
+        p.pop("codec", None)  # said by the extension
+    from .check import check_movie
+    return plain(check_movie(p.pop("folder"), p.pop("output"), **p, report=report))
 
 
 def bake(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
@@ -316,10 +344,11 @@ def _curves(folder: Path, table: Path | None, controls: Mapping[str, float] | No
 
 def train_shape(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     """`takes` is a table or a folder of MEAD or RAVDESS; `cast` adds the virtual cast; settings: see shape_gan.command."""
-    p = checked("train_shape", params, {"output": _path}, {"takes": _path, "cast": _flag, "model": _text, "resume": _flag, "settings": _object})
+    p = checked("train_shape", params, {"output": _path}, {"takes": _path, "cast": _flag, "model": _text, "resume": _flag, "settings": _object,
+                                                           "start": _text, "jobs": _index})
     from .shape_gan.command import train_shape as train
     return plain(train(p["output"], p.get("takes"), p.get("cast", False), p.get("model", "default"), p.get("resume", False),
-                       p.get("settings", {}), report))
+                       p.get("settings", {}), report, start=p.get("start"), jobs=p.get("jobs")))
 
 
 def add_model(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
@@ -352,6 +381,6 @@ def selftest(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     return test(report)
 
 
-JOBS: Mapping[str, JobFunction] = {"track": track, "solve": solve, "bake": bake, "preview": preview, "layers": layers, "edit": edit,
+JOBS: Mapping[str, JobFunction] = {"track": track, "solve": solve, "check": check, "bake": bake, "preview": preview, "layers": layers, "edit": edit,
                                    "train_shape": train_shape, "add_model": add_model, "setup": setup, "demo_plate": demo_plate,
                                    "selftest": selftest}

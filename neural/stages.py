@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..mesh.emotion import EmotionCurves
 from ..mesh.errors import MienError
-from ..mesh.model import load_model
+from ..mesh.model import FaceModel, load_model
 from ..mesh.shot import Shot, Solve, Track
 from .bake import bake
 from .edit import EditSettings, ShotEditor
@@ -20,9 +20,11 @@ from .glasses import GLASSES_THRESHOLD, glasses_score
 from .media import Frame, PlateReader, open_writer, probe_plate, write_png
 from .parallel import ordered_map
 from .progress import Reporter
-from .solving import solve_track
+from .solving import Footage, solve_shots
+from .solving.gaze import blink_agreement
 from .texture import shot_texture
 from .tracking import chosen_face, other_faces, track_faces
+from .visibility import landmarks_seen
 
 SENSOR = 36.0
 """mm: width of the sensor that a focal length in mm refers to, along the picture's longer side."""
@@ -60,32 +62,60 @@ def _keep_track(shot: Shot, found: Track) -> Shot:
     return shot
 
 
-def solve(folder: Path, *, model: str = "default", focal_mm: float | None = None, report: Reporter) -> Shot:
-    """Identity, camera, expression and pose from the track, and the shot's UV texture.
+def solve(folder: Path, *, model: str = "default", focal_mm: float | None = None, distortion: tuple[float, float] | None = None,
+          mask: str | None = None, identity: Path | None = None, report: Reporter) -> Shot:
+    """Identity, camera, expression and pose of one shot; see `solve_together`."""
+    return solve_together([folder], model=model, focal_mm=focal_mm, distortion=distortion, mask=mask, identity=identity, report=report)[0]
 
-    focal_mm: focal length on a 36 mm wide sensor (longer side of the picture), when it is known. Raises MienError.
+
+def solve_together(folders: Sequence[Path], *, model: str = "default", focal_mm: float | None = None, distortion: tuple[float, float] | None = None,
+                   mask: str | None = None, identity: Path | None = None, report: Reporter) -> list[Shot]:
+    """Identity, camera, expression and pose from the tracks of shots of one person, and each shot's UV texture.
+
+    focal_mm: focal length on a 36 mm wide sensor (longer side of the picture), when it is known. distortion: k1, k2 of the lens. mask: pictures
+    that are white where something hides the face (`visibility.py`), "none" to forget an earlier one. identity: a solved shot whose face is
+    kept. Raises MienError.
     """
-    shot = Shot.load(folder)
     if focal_mm is not None and not 4 <= focal_mm <= 2000:
         raise MienError(f"The focal length {focal_mm:g} mm is not within 4 to 2000 mm.")
-    landmarks, face_model = Track.load(shot), load_model(model)
-    focal = focal_mm / SENSOR * max(shot.plate.width, shot.plate.height) if focal_mm else None
-    result = solve_track(face_model, landmarks, shot.plate, report, focal=focal)
-    shot.model, shot.model_hash, shot.camera = model, face_model.hash, result.camera
-    texture = shot_texture(shot, face_model, landmarks, result, report)
-    shot.settings["glasses_seen"] = glasses_score(texture, face_model) > GLASSES_THRESHOLD
-    shot.settings["focal_given"] = focal is not None
-    write_png(shot.texture_path, texture)
-    result.save(shot.solve_path)
-    shot.save()
-    return shot
+    shots, face_model = [Shot.load(folder) for folder in folders], load_model(model)
+    alpha = None if identity is None else _identity_of(identity, face_model)
+    footage = []
+    for shot in shots:
+        if mask is not None:
+            shot.settings["mask"] = "" if mask == "none" else shot.relative_plate(mask)
+        landmarks = Track.load(shot)
+        focal = focal_mm / SENSOR * max(shot.plate.width, shot.plate.height) if focal_mm else None
+        footage.append(Footage(landmarks, shot.plate, focal, distortion or (0.0, 0.0), landmarks_seen(shot, landmarks)))
+    for shot, given, result in zip(shots, footage, solve_shots(face_model, footage, report, alpha=alpha)):
+        shot.model, shot.model_hash, shot.camera = model, face_model.hash, result.camera
+        texture = shot_texture(shot, face_model, given.track, result, report)
+        shot.settings["glasses_seen"] = glasses_score(texture, face_model) > GLASSES_THRESHOLD
+        shot.settings["focal_given"] = focal_mm is not None
+        write_png(shot.texture_path, texture)
+        result.save(shot.solve_path)
+        shot.save()
+    return shots
+
+
+def _identity_of(folder: Path, model: FaceModel) -> np.ndarray:
+    """(A,) of a solved shot. Raises MienError when it was solved with another model."""
+    shot = Shot.load(folder)
+    found = Solve.load(shot)
+    if found.model_hash != model.hash:
+        raise MienError(f"{folder} was solved with the face model '{shot.model}', not with this version of '{model.name}'; "
+                        "the identity must come from a shot with the same model.")
+    return found.alpha
 
 
 def solve_summary(shot: Shot) -> dict:
-    """What `mien solve` prints: frames, solved, reprojection (median of frames, parts of the eye distance), focal in px and mm, cuts, lost."""
-    result = Solve.load(shot)
+    """What `mien solve` prints: frames, solved, reprojection (median of frames, parts of the eye distance), offset (median of the landmarks' own, the
+    same), focal in px and mm, lids (`blink_agreement`), cuts, lost."""
+    result, model = Solve.load(shot), load_model(shot.model)
     solved = result.solved
+    offset = 0.0 if result.offset is None else float(np.median(np.linalg.norm(result.offset, axis=1))) / model.eye_distance
     return {"frames": len(solved), "solved": int(solved.sum()), "reprojection": float(np.median(result.reprojection[solved])),
+            "offset": offset, "lids": blink_agreement(model, Track.load(shot).landmarks, result),
             "focal": result.camera.focal, "focal_mm": result.camera.focal * SENSOR / max(shot.plate.width, shot.plate.height),
             "cuts": [shot.frame_number(int(c)) for c in result.cuts], "lost": [shot.frame_number(int(i)) for i in np.flatnonzero(~solved)]}
 

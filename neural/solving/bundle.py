@@ -16,6 +16,8 @@ from scipy.linalg import cho_factor, cho_solve
 from .noise import Errors, measured
 from .problem import Problem, SolveSettings, State
 
+OFFSET_FRAMES = 4
+"""Fewer keyframes cannot tell what is constant."""
 SETTLED = 0.1
 """A relative change of sigma below this ends the alternation."""
 
@@ -56,6 +58,9 @@ def bundle(members: Sequence[Member], settings: SolveSettings, alpha: np.ndarray
         changes = [_measure_errors(m, settings) for m in members]
         if max(changes) < SETTLED:
             break
+    # Once, at the end: in the bundle, offsets would take over what the identity is there for.
+    for member in members:
+        _measure_offset(member)
     tick(total, total)
     return members[0].state.alpha
 
@@ -66,16 +71,33 @@ def _measure_errors(member: Member, settings: SolveSettings) -> float:
     if len(state.beta) < 2 or member.white is None:
         return 0.0
     residual, _ = problem.residuals(state)
-    errors = measured(residual[problem.seen.weight > 0.5], problem.offset[:, :2] / _metres(member), member.white, settings)
+    errors = measured(residual[problem.seen.weight > 0.5], member.white, settings)
     change = abs(np.log(max(errors.sigma, 1e-6) / problem.sigma))
     problem.sigma, problem.focal_sigma, problem.noise_share = max(errors.sigma, 1e-6), errors.focal_sigma, errors.noise_share
     member.errors = errors
     return float(change)
 
 
-def _metres(member: Member) -> float:
-    """Of an eye distance, by the keyframes' own distances."""
-    return float(np.median(member.problem.seen.eye * member.state.translation[:, 2] / member.state.focal))
+def _measure_offset(member: Member) -> None:
+    """Where the tracker means another point of this person than the model does: the part of the residuals that stays on all keyframes.
+
+    A landmark's offset is N(0, tau), with tau from the shot (what the means over frames vary more than chance), so it is the mean residual,
+    taken back into the head frame and shrunk. On landmarks that err by noise alone it vanishes.
+    """
+    problem, state = member.problem, member.state
+    n = len(state.beta)
+    if n < OFFSET_FRAMES or member.white is None:
+        return
+    error, _ = problem.residuals(state)
+    depth = (problem.points(state) @ np.swapaxes(state.rotation, 1, 2))[..., 2] + state.translation[:, None, 2]
+    metres = np.concatenate([error * (problem.seen.eye[:, None] * depth / state.focal)[..., None], np.zeros((*depth.shape, 1))], -1)
+    ours = -(metres @ state.rotation)  # R^T e, what would have to be added to the point
+    weight = np.maximum(problem.seen.weight, 1e-6)[..., None] * (np.linalg.norm(error, axis=-1) < problem.settings.robust)[..., None] + 1e-9
+    mean = (weight * ours).sum(0) / weight.sum(0)
+    chance = (weight * (ours - mean) ** 2).sum(0) / weight.sum(0) / (n - 1)
+    total = problem.offset + mean
+    tau2 = max(float(np.median(total[:, :2] ** 2) * 2.2 - np.median(chance[:, :2])), 0.0)  # 2.2: variance over median square of a Gaussian
+    problem.offset = total * tau2 / (tau2 + chance + 1e-12) * problem.may_differ[:, None]
 
 
 def _descend(members: Sequence[Member], settings: SolveSettings, held: bool, tick: Callable[[int], None]) -> None:

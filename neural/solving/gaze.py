@@ -7,6 +7,7 @@ import numpy as np
 
 from ...mesh.camera import Camera, place
 from ...mesh.model import FaceModel
+from ...mesh.shot import Solve
 
 IRIS = (range(468, 473), range(473, 478))
 """Of the subject's right and left eye, among the tracker's 478 landmarks: the iris's centre and four points around it."""
@@ -22,6 +23,8 @@ APEX = np.radians(30.0)
 """Turn of an eye at which an eyeLook direction is 1."""
 OPEN = (0.08, 0.16)
 """Aperture of the lids over the eye's width: below the first the iris is a guess, above the second it is seen."""
+CLOSED = 0.5
+"""Part of the usual aperture below which an eye counts as closed."""
 NAMES = (("eyeLookInRight", "eyeLookOutRight", "eyeLookDownRight", "eyeLookUpRight"),
          ("eyeLookOutLeft", "eyeLookInLeft", "eyeLookDownLeft", "eyeLookUpLeft"))
 """For each eye: towards the picture's right and left when frontal, down and up."""
@@ -91,3 +94,21 @@ def seen(landmarks: np.ndarray) -> np.ndarray:
     """(n, 2) in 0..1: how far the irises can be believed, by how open the lids are."""
     low, high = OPEN
     return np.clip((lid_aperture(landmarks) - low) / (high - low), 0, 1)
+
+
+def blink_agreement(model: FaceModel, landmarks: np.ndarray, solve: Solve) -> dict[str, float]:
+    """Whether the solved lids are closed when the tracked ones are, per eye and frame.
+
+    An eye counts as closed below CLOSED of its usual (median) aperture on the plate, for tracker and mesh alike. Returns agree (part of all eyes and
+    frames), closed (eyes and frames closed on the plate), found (part of these that the mesh has closed; 1 when there are none).
+    """
+    good = solve.solved
+    corners = np.unique([*np.ravel(CORNERS), *np.ravel(LIDS)])
+    vertices = model.vertices_of_landmarks(corners)
+    points = place(model.shape(solve.alpha, solve.beta[good])[:, vertices].astype(np.float64), solve.rotation[good], solve.translation[good])
+    mesh = np.full((int(good.sum()), landmarks.shape[1], 2), np.nan)
+    mesh[:, corners] = solve.camera.project(points)
+    seen, ours = lid_aperture(landmarks[good]), lid_aperture(mesh)
+    limit = CLOSED * np.median(seen, axis=0)
+    a, b = seen < limit, ours < limit
+    return {"agree": float((a == b).mean()), "closed": int(a.sum()), "found": float((a & b).sum() / a.sum()) if a.any() else 1.0}

@@ -74,9 +74,8 @@ def white_noise(xy: np.ndarray, eye: np.ndarray, runs: list[tuple[int, int]], ne
     return float(np.median(np.abs(np.concatenate(found))) * TO_SIGMA / gain)
 
 
-def measured(residual: np.ndarray, offset: np.ndarray, white: float | None, settings: SolveSettings) -> Errors:
-    """From residuals (n, L, 2) and the landmarks' offsets (L, 2), eye distances. Without a measured noise all error counts as structured."""
+def measured(residual: np.ndarray, white: float, settings: SolveSettings) -> Errors:
+    """From residuals (..., 2) and the white noise, eye distances."""
     total = float(np.median(np.abs(residual))) * TO_SIGMA
-    noise = min(white or 0.0, total)
-    constant = float(np.median(np.abs(offset))) * TO_SIGMA
-    return Errors(noise, float(np.sqrt(max(total**2 - noise**2, 0.0) + constant**2)), settings)
+    noise = min(white, total)
+    return Errors(noise, float(np.sqrt(total**2 - noise**2)), settings)

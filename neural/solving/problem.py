@@ -22,7 +22,6 @@ import numpy as np
 from ...mesh.camera import Camera, rotation_matrix, rotation_vector
 from ...mesh.model import FaceModel
 
-
 NOISE_SHARE = 0.02
 """Where it could not be measured: that of usual footage."""
 
@@ -80,7 +79,8 @@ class Observed:
     """(n, 2, 2) pixels: centres of the right and the left iris; None where the tracker has none."""
 
     def part(self, frames: slice | np.ndarray) -> Observed:
-        return replace(self, y=self.y[frames], eye=self.eye[frames], weight=self.weight[frames], iris=None if self.iris is None else self.iris[frames])
+        iris = None if self.iris is None else self.iris[frames]
+        return replace(self, y=self.y[frames], eye=self.eye[frames], weight=self.weight[frames], iris=iris)
 
 
 @dataclass
@@ -133,6 +133,9 @@ class Problem:
         """White noise's part of sigma squared. Structured errors hardly change from frame to frame, so ties in time answer to the noise alone."""
         self.offset = np.zeros_like(self.mean)
         """(L, 3) metres in the head frame: where the tracker means another point of this person than the model."""
+        margins = np.concatenate([model.lip_upper, model.lip_lower, *(v for k, v in model.loops.items() if k != "border")])
+        self.may_differ = ~np.isin(vertices, margins)
+        """(L,) bool: landmarks that may have an offset. Lids and inner lips have none, as closed is to be closed."""
         self.has_depth = bool(np.isfinite(seen.y[..., 2]).all())
         self.A, self.B = len(self.identity), len(self.expression)
 

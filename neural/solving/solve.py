@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...mesh.camera import Camera
+from ...mesh.camera import Camera, rotation_matrix
 from ...mesh.errors import MienError
+from ...mesh.frames import frame_ranges, ranges_text
 from ...mesh.model import FaceModel
 from ...mesh.shot import Plate, Solve, Track
 from ..progress import Reporter
+from ..visibility import turned_to_camera
 from . import gaze as iris
 from .bundle import Member, bundle
 from .frames import Gaze, at_rest, frame_trust, misfit, solve_frames, windows
@@ -24,8 +26,12 @@ from .initial import initial_pose, keyframes
 from .noise import near_landmarks, white_noise
 from .problem import Observed, Problem, SolveSettings
 
+BAD = 0.2
+"""Trust below which the artist is told of a frame."""
 USUAL_FOCAL = 1.2
 """Focal length of an ordinary lens over the picture's longer side (43 mm on a 36 mm wide sensor)."""
+HIDDEN = 1e-3
+"""Belief in a landmark under the artist's mask: it only keeps a face that is wholly hidden from having no solution."""
 NOISE_FRAMES = 400
 """Frames that the noise is measured on, from the start of the longest takes."""
 
@@ -69,6 +75,7 @@ def solve_shots(model: FaceModel, footage: Sequence[Footage], report: Reporter, 
             done += kept
             report.step("solve", done, count)
         solves.append(solve)
+        shot.warn(report)
     return solves
 
 
@@ -81,15 +88,20 @@ class _Prepared:
             raise MienError(f"The face model '{model.name}' has landmarks of '{model.landmark_scheme}', the track has '{track.scheme}'; "
                             "choose another model or track again.")
         self.model, self.track, self.settings = model, track, settings
+        self.first_frame, self.bad = plate.first_frame, list[int]()
         self.found = np.flatnonzero(track.found)
         self.camera = Camera.centred(plate.width, plate.height, footage.focal or USUAL_FOCAL * max(plate.width, plate.height), footage.distortion)
         landmarks = self._pinhole(track.landmarks[self.found])
         points = model.mean[model.landmark_vertices]
         y = landmarks[:, model.landmark_ids]
         self.rotation, self.translation, scale, off = initial_pose(points, y, self.camera)
-        believed = np.ones(y.shape[:2]) if footage.seen is None else footage.seen[self.found][:, model.landmark_ids].astype(np.float64)
+        believed = turned_to_camera(model, rotation_matrix(self.rotation))
+        if footage.seen is not None:
+            believed = believed * np.maximum(footage.seen[self.found][:, model.landmark_ids], HIDDEN)
         self.seen = Observed(y, scale * model.eye_distance, believed, iris.iris_centres(landmarks))
         self.iris_seen = iris.seen(landmarks)
+        if footage.seen is not None:
+            self.iris_seen = self.iris_seen * np.stack([footage.seen[self.found][:, list(eye)].min(1) for eye in iris.IRIS], 1)
         good = off <= settings.bad_frame * np.median(off)
         keys = keyframes(self.rotation, landmarks, good, settings.keyframes)
         problem = Problem(model, self.seen.part(keys), self.camera, settings)
@@ -117,7 +129,8 @@ class _Prepared:
         T, B, state = len(self.track.landmarks), self.model.expression_count, self.member.state
         camera = Camera(self.camera.width, self.camera.height, state.focal, self.camera.cx, self.camera.cy, self.camera.k1, self.camera.k2)
         return Solve(alpha.astype(np.float32), np.full((T, B), np.nan, np.float32), np.full((T, 3), np.nan, np.float32),
-                     np.full((T, 3), np.nan, np.float32), np.full(T, np.nan, np.float32), self.track.cuts, camera, self.model.hash)
+                     np.full((T, 3), np.nan, np.float32), np.full(T, np.nan, np.float32), self.track.cuts, camera, self.model.hash,
+                     self.member.problem.offset.astype(np.float32))
 
     def fill(self, solve: Solve, alpha: np.ndarray):
         """Solve window by window into `solve`; yields the number of frames done each time."""
@@ -137,7 +150,15 @@ class _Prepared:
                 solve.beta[keep_a:keep_b], solve.rotation[keep_a:keep_b] = state.beta[k], state.rotation_vectors()[k]
                 solve.translation[keep_a:keep_b] = state.translation[k]
                 solve.reprojection[keep_a:keep_b] = (misfit(problem, state) * self._to_seen(frames))[k]
+                trust = frame_trust(problem, state, usual)[k]
+                self.bad += [keep_a + int(i) for i in np.flatnonzero(trust < BAD)]
                 yield keep_b - keep_a
+
+    def warn(self, report: Reporter) -> None:
+        """Tell of frames that fit badly."""
+        if len(self.bad):
+            numbers = ranges_text(frame_ranges(sorted(i + self.first_frame for i in self.bad)), most=8)
+            report.warn(f"The landmarks of {len(self.bad)} frame(s) fit no face well (frame {numbers}); they follow their neighbours. Look at them.")
 
     def _to_seen(self, frames: slice) -> np.ndarray:
         """(n,) eye distances as if frontal over those on the picture: what errors are reported against."""

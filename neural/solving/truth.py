@@ -100,7 +100,8 @@ def compare(model: FaceModel, solve: Solve, truth: Truth) -> dict[str, float]:
 
     rms_mm: root mean square distance of all vertices in the head frame, up to the take's scale, median of frames. focal: solved over true.
     beta: correlation of all coefficients of all frames as they are. beta_all: the same, each less its mean over the take, so that only motion
-    counts. beta_moving: median over the directions that take part of their own correlations. turn_deg: median angle between the rotations. neutral_mm: as rms_mm, the face at rest.
+    counts. beta_moving: median over the directions that take part of their own correlations.
+    turn_deg: median angle between the rotations. neutral_mm: as rms_mm, the face at rest.
     """
     good = solve.solved
     got, want = model.shape(solve.alpha, solve.beta[good]), model.shape(truth.alpha, truth.beta[good])
@@ -144,13 +145,14 @@ def table(name: str, rows: Sequence[dict]) -> list[str]:
         middle = {k: float(np.median([r[k] for r in part])) for k in keys}
         lines.append(_line("median", {**middle, "focal": float(np.median([r["focal"] for r in part]))}))
         off = [abs(r["focal"] - 1) for r in part]
-        lines += [f"focal length off by {np.median(off):.1%} (median), {max(off):.1%} (worst); least correlation of beta {min(r['beta'] for r in part):.3f}", ""]
+        least = min(r["beta"] for r in part)
+        lines += [f"focal length off by {np.median(off):.1%} (median), {max(off):.1%} (worst); least correlation of beta {least:.3f}", ""]
     return lines
 
 
 def _line(name: str, r: dict) -> str:
-    return (f"{name:<12}{r['lens']:6.0f} {r['rms_mm']:8.2f}{r['neutral_mm']:8.2f}{r['focal']:8.3f}{r['beta']:8.3f}{r['beta_all']:8.3f}{r['beta_moving']:8.3f}"
-            f"{r['turn_deg']:9.2f}{r['ms']:9.2f}")
+    return (f"{name:<12}{r['lens']:6.0f} {r['rms_mm']:8.2f}{r['neutral_mm']:8.2f}{r['focal']:8.3f}{r['beta']:8.3f}"
+            f"{r['beta_all']:8.3f}{r['beta_moving']:8.3f}{r['turn_deg']:9.2f}{r['ms']:9.2f}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

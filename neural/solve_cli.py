@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The arguments of `mien solve` and `mien check`, and what they print."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..mesh.frames import ranges_text
+from .console import Console
+from .jobs import CODECS, JobFunction
+
+SOLVE_OPTIONS = ("model", "focal_mm", "distortion", "mask", "identity")
+AddCommand = Callable[[str, str], argparse.ArgumentParser]
+
+
+def _millimetres(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no focal length in mm")
+    return value
+
+
+def add_solve_options(p: argparse.ArgumentParser) -> None:
+    """Options of the solve, for `mien solve` and for `mien edit PLATE`."""
+    p.add_argument("--model", metavar="NAME", help="face model (default)")
+    p.add_argument("--focal-mm", type=_millimetres, metavar="F", help="focal length on a 36 mm wide sensor, where it is known (solved)")
+    p.add_argument("--distortion", type=float, nargs=2, metavar=("K1", "K2"), help="radial distortion of the lens, as Blender's or OpenCV's (none)")
+    p.add_argument("--mask", metavar="MATTE", help="pictures or a movie, white where something hides the face: matte.####.png; 'none' forgets it")
+    p.add_argument("--identity", type=Path, metavar="SHOT", help="keep the face of this solved shot of the same person")
+
+
+def add_solve(add: AddCommand) -> None:
+    """Add both commands to a parser through `add(name, text)`."""
+    p = add("solve", "Solve identity, expression, pose and camera of tracked shots.")
+    p.add_argument("shot", type=Path, nargs="+", metavar="SHOT", help="a shot folder; several are solved one after the other")
+    p.add_argument("--shared-identity", action="store_true", help="the shots show one person: solve one face for all")
+    add_solve_options(p)
+
+    p = add("check", "Lay a checker texture on the solved mesh over the plate, to see whether it swims.")
+    p.add_argument("shot", type=Path, metavar="SHOT", help="a solved shot folder")
+    p.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="OUT.mp4, .mov or OUT.####.png")
+    p.add_argument("--codec", choices=CODECS, help="as for 'mien edit'")
+
+
+def solve_given(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of the solve that were given, as parameters of the job."""
+    given = {name: getattr(args, name) for name in SOLVE_OPTIONS if getattr(args, name) is not None}
+    return given | ({"identity": str(given["identity"])} if "identity" in given else {})
+
+
+def tell_shot(summary: dict[str, Any], terminal: Console) -> None:
+    """Cuts and lost frames."""
+    terminal.say(f"cuts          {', '.join(map(str, summary['cuts'])) or 'none'}")
+    terminal.say(f"lost frames   {ranges_text(summary['lost']) or 'none'}")
+
+
+def tell_solve(summary: dict[str, Any], terminal: Console) -> None:
+    """What was solved, and how well."""
+    error = "unknown" if summary["reprojection"] is None else f"{summary['reprojection'] * 100:.2f} % of the inter-ocular distance (median)"
+    if summary.get("offset"):
+        error += f", less each landmark's own offset ({summary['offset'] * 100:.2f} %)"
+    terminal.say(f"reprojection  {error}")
+    terminal.say(f"focal length  {summary['focal']:.0f} px ({summary['focal_mm']:.1f} mm on a 36 mm wide sensor)")
+    if lids := summary.get("lids"):
+        terminal.say(f"lids          as on the plate in {lids['agree'] * 100:.1f} % of eyes and frames; {lids['closed']} closed, "
+                     f"{lids['found'] * 100:.0f} % of these found")
+    terminal.say(f"solved        {summary['solved']} of {summary['frames']} frames")
+    tell_shot(summary, terminal)
+
+
+def run_solve(args: argparse.Namespace, terminal: Console, solve: JobFunction) -> None:
+    """`mien solve SHOT [SHOT ...]`, by the job `solve`."""
+    first, *others = map(str, args.shot)
+    if args.shared_identity:
+        summary = solve({"folder": first, "together": others, **solve_given(args)}, terminal)
+        summaries = [summary, *summary.get("together", [])]
+    else:
+        summaries = [solve({"folder": folder, **solve_given(args)}, terminal) for folder in (first, *others)]
+    for folder, summary in zip(args.shot, summaries):
+        if others:
+            terminal.say(f"-- {folder}")
+        tell_solve(summary, terminal)
+
+
+def run_check(args: argparse.Namespace, terminal: Console, check: JobFunction) -> None:
+    """`mien check SHOT`, by the job `check`."""
+    params = {"folder": str(args.shot), "output": str(args.output), **({"codec": args.codec} if args.codec else {})}
+    terminal.say(f"written       {check(params, terminal)['output']}")
