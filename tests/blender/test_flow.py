@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mien.mesh.model import DEFAULT_MODEL_PATH
 from mien.neural.client import Engine
 
 FAKE = Path(__file__).with_name("fake_jobs.py")
@@ -34,6 +35,9 @@ def picture(bpy) -> dict:
         "controls": [[round(getattr(o.mien, name), 5) for name in CONTROLS] for o in faces],
         "curves": [sorted((c.data_path, len(c.keyframe_points)) for c in curves(o)) for o in faces],
         "scenes": sorted(s.name for s in bpy.data.scenes),
+        "objects": sorted((o.name, o.display_type) for o in scene.objects),
+        "difference": [o.mien.difference for o in faces],
+        "masks": [m.name for m in bpy.data.masks],
         "range": (scene.frame_start, scene.frame_end),
     }
 
@@ -53,10 +57,15 @@ def way_of_a_shot(bpy, shot):
         ("import", ops.import_face),
         ("preset", lambda: ops.key_pose(emotion="happy", value=1.0)),
         ("key", ops.key_emotion),
+        ("difference", ops.difference),
+        ("compare", lambda: ops.compare(mode="OVER")),
+        ("compare otherwise", lambda: ops.compare(mode="SIDE")),
         ("bake", ops.bake),
         ("version", ops.new_bake_version),
         ("bake again", ops.bake),
         ("composite", ops.composite),
+        ("occlusion", ops.occlusion_mask),
+        ("delivery scene", lambda: ops.deliver(render=False, handles=1)),
         ("reset", lambda: ops.reset_emotion(keys=True)),
         ("import again", ops.import_face),
         ("remove", ops.remove_shot),
@@ -64,7 +73,7 @@ def way_of_a_shot(bpy, shot):
 
 
 def test_undo_and_redo_after_every_operator(blender, saved, make_shot, quick_engine) -> None:
-    shot = make_shot(folder=saved.parent)
+    shot = make_shot(folder=saved.parent, model=str(DEFAULT_MODEL_PATH))
     blender.ops.ed.undo_push(message="start")
     seen = [picture(blender)]
     for name, action in way_of_a_shot(blender, shot):
@@ -81,7 +90,7 @@ def test_undo_and_redo_after_every_operator(blender, saved, make_shot, quick_eng
 
 
 def test_save_and_reload_after_every_operator(blender, saved, make_shot, quick_engine) -> None:
-    shot = make_shot(folder=saved.parent)
+    shot = make_shot(folder=saved.parent, model=str(DEFAULT_MODEL_PATH))
     for name, action in way_of_a_shot(blender, shot):
         assert action() == {"FINISHED"}, name
         before = picture(blender)
