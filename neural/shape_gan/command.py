@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ...mesh.errors import MienError
+from ...mesh.files import read_json
+from ...mesh.model import load_model
+from ...mesh.shape_gan import ACTOR_WEIGHTS, WEIGHTS
 from ..progress import Reporter
-from .config import CastConfig, TrainConfig, checked_config
+from .config import FINE_TUNE, CastConfig, TrainConfig, checked_config
 
 GROUPS = (("training", TrainConfig, ""), ("virtual cast", CastConfig, "cast_"))
 """Title, config, and what its fields' names start with on the command line and among the job's settings."""
@@ -33,13 +36,21 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--cast", action="store_true", help="train on the virtual cast instead of takes, or together with them")
     p.add_argument("-o", "--output", type=Path, required=True, metavar="ACTOR", help="the actor folder")
     p.add_argument("--model", metavar="NAME", help="face model (default)")
+    p.add_argument("--from", dest="start", metavar="ACTOR",
+                   help="start from this actor's weights, or from 'none' (takes: from the shipped ones; --cast alone: from none)")
+    p.add_argument("--jobs", type=int, metavar="N", help="takes that are solved at a time (half the processor's cores)")
     p.add_argument("--resume", action="store_true", help="go on with the training in the actor folder")
     for title, kind, prefix in GROUPS:
         group = p.add_argument_group(title)
         text = _help(kind)
         for f in dataclasses.fields(kind):
             group.add_argument(f"--{(prefix + f.name).replace('_', '-')}", dest=prefix + f.name, type=int if f.type == "int" else float,
-                               metavar="N" if f.type == "int" else "X", help=f"{text[f.name]} ({f.default:g})")
+                               metavar="N" if f.type == "int" else "X", help=text[f.name] + _default(kind, f))
+
+
+def _default(kind: type, f: dataclasses.Field[Any]) -> str:
+    fine = FINE_TUNE.get(f.name) if kind is TrainConfig else None
+    return f" ({f.default:g})" if fine is None else f" ({f.default:g}; from trained weights {fine:g})"
 
 
 def params_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -49,40 +60,63 @@ def params_of(args: argparse.Namespace) -> dict[str, Any]:
     params: dict[str, Any] = {"output": str(args.output), "cast": args.cast, "resume": args.resume, "settings": settings}
     if args.takes is not None:
         params["takes"] = str(args.takes)
-    if args.model is not None:
-        params["model"] = args.model
+    for name in ("model", "start", "jobs"):
+        if getattr(args, name) is not None:
+            params[name] = getattr(args, name)
     return params
 
 
-def configs(settings: Mapping[str, Any]) -> tuple[TrainConfig, CastConfig]:
-    """Both configs from the job's settings. Raises MienError for a wrong one."""
+def configs(settings: Mapping[str, Any], *, trained: bool = False) -> tuple[TrainConfig, CastConfig]:
+    """Both configs from the job's settings; trained: the training starts from trained weights. Raises MienError for a wrong one."""
     cast_names = {"cast_" + f.name for f in dataclasses.fields(CastConfig)}
     cast = checked_config(CastConfig, {k[5:]: v for k, v in settings.items() if k in cast_names})
-    return checked_config(TrainConfig, {k: v for k, v in settings.items() if k not in cast_names}), cast
+    own = {k: v for k, v in settings.items() if k not in cast_names}
+    return checked_config(TrainConfig, {**(FINE_TUNE if trained else {}), **own}), cast
+
+
+def start_weights(start: str | None, takes: Path | None, model: str) -> Path | None:
+    """The generator that a training begins with: of the actor folder `start`; the shipped one for takes, where it is of that model; or none.
+
+    Raises MienError when the folder has none.
+    """
+    if start is None:
+        fits = takes is not None and WEIGHTS.exists() and read_json(WEIGHTS.with_suffix(".json")).get("model_hash") == load_model(model).hash
+        return WEIGHTS if fits else None
+    path = Path(start) / ACTOR_WEIGHTS
+    if start != "none" and not path.exists():
+        raise MienError(f"{start} holds no {ACTOR_WEIGHTS}; give a folder made by 'mien train shape', or 'none'.")
+    return None if start == "none" else path
 
 
 def train_shape(output: Path, takes: Path | None, cast: bool, model: str, resume: bool, settings: Mapping[str, Any],
-                report: Reporter) -> dict[str, Any]:
-    """The job: data, then training. Raises MienError when there is nothing to train on or a setting is wrong."""
-    config, cast_config = configs(settings)
+                report: Reporter, *, start: str | None = None, jobs: int | None = None) -> dict[str, Any]:
+    """The job: data, then training. Raises MienError when there is nothing to train on or a setting is wrong.
+
+    Takes are trained on together with the virtual cast when that is asked for, and when the training starts from trained weights: it keeps what the
+    takes do not show, emotions and neutral frames among them.
+    """
     if takes is None and not cast:
         raise MienError("There is nothing to train on; give a table of takes, or --cast for the virtual cast.")
-    from ...mesh.model import load_model
+    begin = start_weights(start, takes, model)
+    config, cast_config = configs(settings, trained=begin is not None)
     from .data import Coefficients
     from .run import deterministic, train
     deterministic()
     face_model = load_model(model)
-    parts, held_back = [], None
+    own, played, held_back = None, None, None
     if takes is not None:
+        from .lanes import default_jobs
         from .prepare import solve_takes
         from .takes import read_takes
-        parts.append(solve_takes(read_takes(takes), face_model, model, output / "takes", report))
-    if cast:
+        own = solve_takes(read_takes(takes), face_model, model, output / "takes", report, jobs=jobs or default_jobs())
+    if cast or begin is not None:
         from .cast import cast_data
         n = cast_config.actors
-        parts.append(cast_data(face_model, cast_config, 0, n, faces=True))
+        played = cast_data(face_model, cast_config, 0, n, faces=True)
         held_back = cast_data(face_model, cast_config, n, cast_config.held_back) if cast_config.held_back else None
-    return train(face_model, Coefficients.joined(parts), held_back, output, config, report, resume=resume)
+    data = Coefficients.mixed(own, played, config.share) if own and played else own or played
+    assert data is not None
+    return train(face_model, data, held_back, output, config, report, resume=resume, start=begin)
 
 
 def told(result: Mapping[str, Any]) -> list[str]:

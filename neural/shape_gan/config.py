@@ -45,6 +45,10 @@ class TrainConfig:
     """longest gradient of a network; a longer one is shortened to it, or a single one throws the training off (0: never; the paper names none)"""
     critic_steps: int = 1
     """updates of the discriminator for each of the generator; the paper does not give it"""
+    lead: int = 0
+    """updates of the discriminator alone before all others; of use where the generator is trained already and the discriminator is not"""
+    share: float = 0.5
+    """part of the frames that are the takes', where they are trained on together with the virtual cast, 0 to 1"""
     gp: float = 10.0
     """lambda_gp, gradient penalty"""
     reg: float = 20.0
@@ -67,6 +71,9 @@ class TrainConfig:
     """iterations between two checkpoints"""
 
 
+FINE_TUNE: dict[str, Any] = {"iterations": 4_000, "lr": 2e-4, "lead": 500}
+"""Settings whose default is another one when the training starts from trained weights."""
+
 AT_LEAST: dict[str, float] = {"iterations": 1, "batch": 2, "critic_steps": 1, "hidden": 1, "log_every": 1, "save_every": 1, "actors": 1,
                               "held_back": 0, "takes": 1, "frames": 8}
 """Lower limits; everything else must not be negative."""
@@ -83,8 +90,9 @@ def checked_config(kind: type, values: dict[str, Any]) -> Any:
             raise MienError(f"The training setting '{name}' must be {'a whole number' if whole else 'a number'}; it is {value!r}.")
         if not AT_LEAST.get(name, 0) <= value < float("inf"):
             raise MienError(f"The training setting '{name}' must be at least {AT_LEAST.get(name, 0):g}; it is {value}.")
-    if values.get("decay", 0) > 1:
-        raise MienError("The training setting 'decay' is a part of the training and must be at most 1.")
+    for name in ("decay", "share"):
+        if values.get(name, 0) > 1:
+            raise MienError(f"The training setting '{name}' is a part of a whole and must be at most 1.")
     if values.get("beta1", 0) >= 1 or values.get("beta2", 0) >= 1:
         raise MienError("The training settings 'beta1' and 'beta2' must be below 1.")
     return kind(**{n: float(v) if known[n].type == "float" else v for n, v in values.items()})

@@ -10,6 +10,8 @@ import numpy as np
 
 from ...mesh.errors import MienError
 
+FIELDS = ("alpha", "beta", "emotion", "actor", "take")
+
 
 @dataclass(frozen=True, eq=False)
 class Coefficients:
@@ -42,7 +44,19 @@ class Coefficients:
     @classmethod
     def joined(cls, parts: Sequence[Coefficients]) -> Coefficients:
         """All frames of several; their actors and takes keep their numbers."""
-        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("alpha", "beta", "emotion", "actor", "take")))
+        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in FIELDS))
+
+    @classmethod
+    def mixed(cls, takes: Coefficients, cast: Coefficients, share: float) -> Coefficients:
+        """Both, with the takes' frames repeated until they make up about `share` of the neutral frames and of the others, where they have any."""
+        parts = [cast]
+        for kind in (True, False):
+            own = np.flatnonzero(takes.neutral == kind)
+            wanted = share / max(1 - share, 1e-3) * int((cast.neutral == kind).sum())
+            if len(own):
+                rows = np.tile(own, max(1, round(wanted / len(own))))
+                parts.append(cls(*(getattr(takes, name)[rows] for name in FIELDS)))
+        return cls.joined(parts)
 
     def check(self) -> None:
         """Raises MienError when there is nothing to train on."""

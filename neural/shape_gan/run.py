@@ -9,6 +9,7 @@ in one file, so that it is whole or not there).
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from dataclasses import asdict
@@ -29,7 +30,7 @@ from .data import Coefficients
 from .losses import Norms
 from .measure import measures
 from .plot import loss_plot
-from .trainer import LOSSES, Sampler, Training
+from .trainer import DISCRIMINATOR_WEIGHTS, LOSSES, Sampler, Training
 from .trunk import save_network
 
 CHECKPOINT, LOG, PLOT, SUMMARY = "checkpoint.safetensors", "losses.csv", "losses.svg", "train.json"
@@ -38,9 +39,10 @@ STEP = 20
 
 
 def train(model: FaceModel, data: Coefficients, held_back: Coefficients | None, folder: Path, config: TrainConfig, report: Reporter, *,
-          resume: bool = False) -> dict[str, Any]:
+          resume: bool = False, start: Path | None = None) -> dict[str, Any]:
     """Train both networks; returns iterations, the last losses and, where actors were held back, what they measure.
 
+    start: weights of a generator that this training begins with; of its discriminator too where that lies beside it.
     A cancelled training leaves a checkpoint, a killed one its last; `resume` goes on from there and gives the same bytes as one that never stopped.
     Raises MienError when the folder holds another training.
     """
@@ -49,14 +51,20 @@ def train(model: FaceModel, data: Coefficients, held_back: Coefficients | None, 
     if not resume and checkpoint.exists():
         raise MienError(f"{folder} holds a training already; go on with it by --resume, or choose another folder.")
     training = Training(Norms.of(model), model.identity_count + model.expression_count, data.emotion.shape[1], config, model.hash)
-    facts = {"settings": fixed_part(config), "model": model.hash, "frames": len(data)}
+    facts = {"settings": fixed_part(config), "model": model.hash, "frames": len(data), "start": file_hash(start) if start else ""}
     done, rows = 0, []
     if resume:
         done = _resume(training, checkpoint, facts)
         rows = [row for row in _read_log(folder / LOG) if row[0] <= done]
+    elif start is not None:
+        training.begin_with(start)
     if done >= config.iterations:
         report.warn(f"{folder} has {done} iterations already; nothing is left to do.")
     sampler = Sampler(data, config)
+    for i in range(config.lead if not resume else 0):
+        training.update_discriminator(sampler.batch(i, 0))
+        if i % STEP == 0:
+            report.step("training the discriminator", i, config.lead)
     stage = "training"
     report.step(stage, done, config.iterations)
     while done < config.iterations:
@@ -81,7 +89,7 @@ def train(model: FaceModel, data: Coefficients, held_back: Coefficients | None, 
     if held_back is not None and len(held_back):
         result["held_back"] = measures(training.generator, training.discriminator, training.norms, held_back)
     save_network(training.generator, folder / ACTOR_WEIGHTS)
-    save_network(training.discriminator, folder / "discriminator.safetensors")
+    save_network(training.discriminator, folder / DISCRIMINATOR_WEIGHTS)
     write_json(folder / SUMMARY, {**facts, "training": asdict(config), **result, "folder": None})
     return result
 
@@ -127,6 +135,14 @@ def _read_log(path: Path) -> list[list[float]]:
         return [[int(row[0]), *map(float, row[1:])] for row in table[1:] if len(row) == len(LOSSES) + 1]
     except (OSError, ValueError):
         return []
+
+
+def file_hash(path: Path) -> str:
+    """Sixteen hex digits of a file. Raises MienError when it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise MienError(f"{path} cannot be read ({error.strerror or error}); choose an actor folder with trained weights.") from error
 
 
 def deterministic(threads: int | None = None) -> None:

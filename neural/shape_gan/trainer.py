@@ -12,17 +12,22 @@ and resumed gives the bytes of one that was not, on one kind of machine and numb
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from ...mesh.errors import MienError
 from . import losses
 from .config import TrainConfig
 from .data import Coefficients
 from .discriminator import Discriminator, DiscriminatorConfig
 from .generator import Generator, GeneratorConfig
 from .losses import Norms, Weights
+from .trunk import load_network
 
+DISCRIMINATOR_WEIGHTS = "discriminator.safetensors"
+"""Their name in an actor folder."""
 BLOCK = 100
 """Iterations whose random numbers are drawn together."""
 LOSSES = ("d", "d_adv", "d_gp", "d_reg", "g", "g_adv", "g_reg", "g_rec", "g_mouth", "g_r")
@@ -146,6 +151,17 @@ class Training:
         if self.config.clip:
             torch.nn.utils.clip_grad_norm_(parameters, self.config.clip)
         optimiser.step()
+
+    def begin_with(self, weights: Path) -> None:
+        """Take a trained generator's weights, and its discriminator's where they lie beside it. Raises MienError when they do not fit."""
+        for network, kind, config, path in ((self.generator, Generator, GeneratorConfig, weights),
+                                            (self.discriminator, Discriminator, DiscriminatorConfig, weights.with_name(DISCRIMINATOR_WEIGHTS))):
+            if network is self.discriminator and not path.exists():
+                continue
+            trained = load_network(kind, config, path)
+            if trained.config != network.config:
+                raise MienError(f"{path} holds a network of another size or for another face model; start from other weights, or from none.")
+            network.load_state_dict(trained.state_dict())
 
     # -- the state as plain tensors ---------------------------------------------------------------------------------------
 

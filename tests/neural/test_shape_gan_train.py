@@ -142,7 +142,7 @@ def test_the_generator_starts_as_a_copy(model):
 
 def test_it_learns(model, cast, tmp_path):
     """A short training of small networks lowers the cycle and both regressions."""
-    config = TrainConfig(iterations=400, batch=32, hidden=64, log_every=10, save_every=1000)
+    config = TrainConfig(iterations=400, batch=32, hidden=64, lr=3e-3, log_every=10, save_every=1000)
     train(model, cast, None, tmp_path, config, Silent())
     table = np.genfromtxt(tmp_path / "losses.csv", delimiter=",", names=True)
     for name in ("d_reg", "g_rec", "g_mouth"):
