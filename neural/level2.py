@@ -33,7 +33,7 @@ RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Candidates for the ridge, in units of the performance's own spread; the one that predicts left-out stretches of time best is taken."""
 BLOCKS = 5
 """Stretches of time that are left out in turn."""
-MOST_SIGMA = 2.5
+MOST_SIGMA = 1.5
 """The apex of an expression direction moves no latent by more than this many of its standard deviations in the shot."""
 CHROMA = 0.5
 """Part of a difference's colour that is kept: brightness makes wrinkles, colour makes clowns."""
@@ -162,35 +162,61 @@ def _ridge(x: np.ndarray, y: np.ndarray, ridge: float) -> tuple[np.ndarray, np.n
     return np.linalg.solve(centred.T @ centred + ridge * len(x) * np.eye(x.shape[1]), centred.T @ (y - my)), mx, my
 
 
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What some controls do to a part of the texture."""
+
+    images: LatentImageModel
+    rows: slice
+    weight: np.ndarray
+    """(rows, S, 1)"""
+    directions: np.ndarray
+    """(C, L): change of the latents for each of C controls."""
+
+    @classmethod
+    def of(cls, images: LatentImageModel, weight: np.ndarray, directions: np.ndarray) -> _Part:
+        """weight (S, S)."""
+        mask = weight > 1 / 512
+        used = np.flatnonzero(mask.any(1))
+        rows = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
+        return cls(images.restricted(mask), rows, np.where(mask, weight, 0)[rows, :, None], directions)
+
+    def add(self, total: np.ndarray, controls: np.ndarray) -> bool:
+        """Add the difference for controls (C,) to a texture (S, S, 3) in place; False where there is none."""
+        change = (controls @ self.directions).astype(np.float32).reshape(1, *self.images.latent_shape)
+        if not change.any():
+            return False
+        total[self.rows] += self.images.delta(np.zeros_like(change), change)[0, self.rows] * self.weight
+        return True
+
+
 class TextureLayer:
     """Adds differences of texture to face layers of one shot; a pure function of the frame once loaded."""
 
     def __init__(self, model: TextureModel, face: FaceModel, strength: float, borrow: float, linear: bool):
-        self._model, self._strength, self._borrow, self._linear = model, strength, borrow, linear
+        self._facts, self._linear = (model.hash, strength, borrow, MOST_SIGMA, CHROMA), linear
         self._unwrap = Unwrapper(face, model.images.size[0])
-        self._groups = expression_groups(face)
-        places = group_maps(self._unwrap, self._groups)
-        self._weights = (weight_map(self._unwrap) * model.trust * places)[..., None]
-        self._borrowed = weight_map(self._unwrap)[..., None]
+        groups = expression_groups(face)
+        shown = weight_map(self._unwrap)
+        expression = strength * model.expression
+        self._parts = [_Part.of(model.images, shown * model.trust * where, group[:, None] * expression)
+                       for group, where in zip(groups, group_maps(self._unwrap, groups))] if strength else []
+        self._borrowed = _Part.of(model.images, shown, borrow * model.emotions) if borrow else None
         self._triangles = face.uv_triangles.astype(np.int32)
 
     @cached_property
     def hash(self) -> str:
         """Hex digits over everything that changes a picture, but for the curves."""
-        return hashlib.sha256(repr((self._model.hash, self._strength, self._borrow)).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr(self._facts).encode()).hexdigest()[:16]
 
     def delta(self, beta: np.ndarray, emotions: np.ndarray) -> np.ndarray | None:
         """Difference of texture (S, S, 3) in the working space for changes (B,) and (7,); None where there is none."""
-        expression, d = self._strength * self._model.expression, self._borrow * self._model.emotions
-        rows = [(beta * group) @ expression for group in self._groups] + ([emotions @ d] if self._borrow else [])
-        change = np.stack(rows).astype(np.float32).reshape(len(rows), *self._model.images.latent_shape)
-        if not change.any():
-            return None
-        parts = self._model.images.delta(np.zeros_like(change), change)
-        difference = parts[0] * self._weights[0]
-        for part, weight in zip(parts[1:], [*self._weights[1:], self._borrowed]):
-            difference += part * weight
-        return CHROMA * difference + (1 - CHROMA) * difference.mean(2, keepdims=True)
+        total = np.zeros((self._unwrap.size, self._unwrap.size, 3), np.float32)
+        parts = [(part, beta) for part in self._parts] + ([(self._borrowed, emotions)] if self._borrowed else [])
+        changed = False
+        for part, controls in parts:
+            changed |= part.add(total, controls)
+        return None if not changed else cv2.transform(total, CHROMA * np.eye(3) + (1 - CHROMA) / 3)
 
     def over(self, layer: FaceLayer, beta: np.ndarray, emotions: np.ndarray, xy: np.ndarray, depth: np.ndarray) -> FaceLayer:
         """The layer with the difference added; xy (V, 2) pixels and depth (V,) of the edited face."""
@@ -206,9 +232,15 @@ class TextureLayer:
         carried = cv2.remap(delta, uv[..., 0] - 0.5, uv[..., 1] - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         if step > 1:
             carried = cv2.resize(carried, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)[: b - t, : r - l]
-        where = np.abs(carried).max(2) > 1e-4
+        where = carried.any(2)
+        rows, columns = np.flatnonzero(where.any(1)), np.flatnonzero(where.any(0))
+        if not len(rows):
+            return layer
+        part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
         patch = layer.patch.copy()
-        patch[where, :3] = from_working(to_working(patch[where][:, :3], self._linear) + carried[where], patch.dtype, self._linear)
+        region = patch[part][..., :3]
+        added = from_working(to_working(region, self._linear) + carried[part], patch.dtype, self._linear)
+        np.copyto(region, added, where=where[part][..., None])
         return replace(layer, patch=patch)
 
 

@@ -9,7 +9,7 @@ Learning for Robust Visual Tracking", with its correction of the mean); `fit_mas
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -97,8 +97,15 @@ class EigenImages:
     def delta(self, latents: np.ndarray, change: np.ndarray) -> np.ndarray:
         """Linear, so it does not depend on `latents`."""
         out = np.zeros((len(change), *self.mean.shape), np.float32)
-        out.reshape(len(out), -1, 3)[:, self.where] = (change.astype(np.float32) @ self.components).reshape(len(change), -1, 3)
+        for picture, row in zip(out.reshape(len(out), -1, 3), change.astype(np.float32)):
+            if row.any():  # one row at a time: for so few rows a matrix product is slower than its vectors
+                picture[self.where] = (row @ self.components).reshape(-1, 3)
         return out
+
+    def restricted(self, mask: np.ndarray) -> EigenImages:
+        keep = np.flatnonzero(mask.ravel()[self.where])
+        components = np.ascontiguousarray(self.components.reshape(len(self.components), -1, 3)[:, keep]).reshape(len(self.components), -1)
+        return replace(self, where=self.where[keep], components=components)
 
     def save(self, folder: Path, name: str) -> None:
         arrays, description = model_files(folder, name)

@@ -65,6 +65,10 @@ class LatentImageModel(Protocol):
         """
         ...
 
+    def restricted(self, mask: np.ndarray) -> LatentImageModel:
+        """A model whose `delta` is asked about the texels of mask (H, W) bool only, and may be anything elsewhere; it may be this one."""
+        ...
+
     def save(self, folder: Path, name: str) -> None:
         """Write NAME.safetensors and NAME.json into the folder, atomically, the JSON last."""
         ...
