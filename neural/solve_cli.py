@@ -12,7 +12,7 @@ from ..mesh.frames import ranges_text
 from .console import Console
 from .jobs import CODECS, JobFunction
 
-SOLVE_OPTIONS = ("model", "focal_mm", "distortion", "mask", "identity")
+SOLVE_OPTIONS = ("model", "focal_mm", "distortion", "mask", "identity", "rnet")
 AddCommand = Callable[[str, str], argparse.ArgumentParser]
 
 
@@ -33,6 +33,7 @@ def add_solve_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--distortion", type=float, nargs=2, metavar=("K1", "K2"), help="radial distortion of the lens, as Blender's or OpenCV's (none)")
     p.add_argument("--mask", metavar="MATTE", help="pictures or a movie, white where something hides the face: matte.####.png; 'none' forgets it")
     p.add_argument("--identity", type=Path, metavar="SHOT", help="keep the face of this solved shot of the same person")
+    p.add_argument("--rnet", type=Path, metavar="PTH", help="with a Basel Face Model: start from what R-Net says, by this checkpoint")
 
 
 def add_solve(add: AddCommand) -> None:
@@ -51,7 +52,7 @@ def add_solve(add: AddCommand) -> None:
 def solve_given(args: argparse.Namespace) -> dict[str, Any]:
     """The options of the solve that were given, as parameters of the job."""
     given = {name: getattr(args, name) for name in SOLVE_OPTIONS if getattr(args, name) is not None}
-    return given | ({"identity": str(given["identity"])} if "identity" in given else {})
+    return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
 
 
 def tell_shot(summary: dict[str, Any], terminal: Console) -> None:

@@ -32,15 +32,15 @@ SENSOR = 36.0
 __all__ = ["bake", "edit", "solve", "track"]
 
 
-def track(plate: Path, folder: Path, *, face: int = 0, all_faces: bool = False, first_frame: int | None = None, fps: Fraction | None = None,
-          report: Reporter) -> Shot:
+def track(plate: Path, folder: Path, *, face: int = 0, all_faces: bool = False, landmarks: str = "mediapipe", first_frame: int | None = None,
+          fps: Fraction | None = None, report: Reporter) -> Shot:
     """Landmarks of a face on every frame; makes the shot folder. An earlier solve of the shot is removed, as it would not fit.
 
-    all_faces: every other face of the plate gets a shot folder of its own, `Shot.face_folder` of the first. Raises MienError for a plate that cannot
-    be read or shows no face; then nothing is written.
+    all_faces: every other face of the plate gets a shot folder of its own, `Shot.face_folder` of the first. landmarks: the backend, one of
+    tracking.BACKENDS. Raises MienError for a plate that cannot be read or shows no face; then nothing is written.
     """
     facts = probe_plate(plate, first_frame, **({"fps": fps} if fps else {}))
-    tracks = track_faces(PlateReader(Path(facts.path), facts).frames(), facts, report)
+    tracks = track_faces(PlateReader(Path(facts.path), facts).frames(), facts, report, backend=landmarks)
     chosen = chosen_face(tracks, face, facts, report)
     others = other_faces(tracks, face)
     if all_faces:
@@ -63,18 +63,18 @@ def _keep_track(shot: Shot, found: Track) -> Shot:
 
 
 def solve(folder: Path, *, model: str = "default", focal_mm: float | None = None, distortion: tuple[float, float] | None = None,
-          mask: str | None = None, identity: Path | None = None, report: Reporter) -> Shot:
+          mask: str | None = None, identity: Path | None = None, rnet: Path | None = None, report: Reporter) -> Shot:
     """Identity, camera, expression and pose of one shot; see `solve_together`."""
-    return solve_together([folder], model=model, focal_mm=focal_mm, distortion=distortion, mask=mask, identity=identity, report=report)[0]
+    return solve_together([folder], model=model, focal_mm=focal_mm, distortion=distortion, mask=mask, identity=identity, rnet=rnet, report=report)[0]
 
 
 def solve_together(folders: Sequence[Path], *, model: str = "default", focal_mm: float | None = None, distortion: tuple[float, float] | None = None,
-                   mask: str | None = None, identity: Path | None = None, report: Reporter) -> list[Shot]:
+                   mask: str | None = None, identity: Path | None = None, rnet: Path | None = None, report: Reporter) -> list[Shot]:
     """Identity, camera, expression and pose from the tracks of shots of one person, and each shot's UV texture.
 
     focal_mm: focal length on a 36 mm wide sensor (longer side of the picture), when it is known. distortion: k1, k2 of the lens. mask: pictures
     that are white where something hides the face (`visibility.py`), "none" to forget an earlier one. identity: a solved shot whose face is
-    kept. Raises MienError.
+    kept. rnet: R-Net's checkpoint, where the solve on a Basel Face Model is to start from what it says. Raises MienError.
     """
     if focal_mm is not None and not 4 <= focal_mm <= 2000:
         raise MienError(f"The focal length {focal_mm:g} mm is not within 4 to 2000 mm.")
@@ -86,7 +86,12 @@ def solve_together(folders: Sequence[Path], *, model: str = "default", focal_mm:
             shot.settings["mask"] = "" if mask == "none" else shot.relative_plate(mask)
         landmarks = Track.load(shot)
         focal = focal_mm / SENSOR * max(shot.plate.width, shot.plate.height) if focal_mm else None
-        footage.append(Footage(landmarks, shot.plate, focal, distortion or (0.0, 0.0), landmarks_seen(shot, landmarks)))
+        given = Footage(landmarks, shot.plate, focal, distortion or (0.0, 0.0), landmarks_seen(shot, landmarks))
+        if rnet is not None:
+            from .rnet.predict import predict  # brings torch
+            reader = PlateReader(shot.plate_path, shot.plate)
+            given = replace(given, start=predict(rnet, reader.frames(), shot.plate, landmarks, face_model, given.camera, report))
+        footage.append(given)
     for shot, given, result in zip(shots, footage, solve_shots(face_model, footage, report, alpha=alpha)):
         shot.model, shot.model_hash, shot.camera = model, face_model.hash, result.camera
         texture = shot_texture(shot, face_model, given.track, result, report)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -17,25 +16,12 @@ from ...mesh.model import FaceModel
 from ...mesh.shot import Plate, Track
 from ..media import Frame, display8
 from ..progress import Reporter
+from ..solving import Start
 from .coefficients import COUNT, DISTANCE, FLIP, FOCAL, on_crop, rotations, unpack
 from .crop import Crop, crop_of, cut
 from .network import HEADS, load_rnet
 
 BATCH = 8
-
-
-@dataclass(frozen=True, eq=False)
-class Start:
-    """Where a solve starts from; NaN on frames without a face."""
-
-    alpha: np.ndarray
-    """(A,): the mean over the frames, one actor has one identity."""
-    beta: np.ndarray
-    """(T, B)"""
-    rotation: np.ndarray
-    """(T, 3) rotation vectors, radians."""
-    translation: np.ndarray
-    """(T, 3) metres, in the axes of the shot's camera."""
 
 
 def check_model(model: FaceModel) -> None:

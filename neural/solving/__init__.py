@@ -2,6 +2,6 @@
 """From landmarks to the coefficients of a face model: identity, camera, expression, pose."""
 
 from .problem import SolveSettings
-from .solve import Footage, solve_shots, solve_track
+from .solve import Footage, Start, solve_shots, solve_track
 
-__all__ = ["Footage", "SolveSettings", "solve_shots", "solve_track"]
+__all__ = ["Footage", "Start", "SolveSettings", "solve_shots", "solve_track"]

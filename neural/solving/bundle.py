@@ -44,12 +44,12 @@ class Member:
 
 
 def bundle(members: Sequence[Member], settings: SolveSettings, alpha: np.ndarray | None, tick: Callable[[int, int], None]) -> np.ndarray:
-    """Solve the members' states in place; returns the identity (A,) they share. `alpha` holds a known identity.
+    """Solve the members' states in place; returns the identity (A,) they share. `alpha` holds a known identity; else it starts from the states'.
 
     tick(done, total) is called at least once an iteration.
     """
     held = alpha is not None
-    alpha = np.zeros(members[0].problem.A) if alpha is None else np.asarray(alpha, np.float64)
+    alpha = np.mean([m.state.alpha for m in members], axis=0) if alpha is None else np.asarray(alpha, np.float64)
     for member in members:
         member.state.alpha = alpha
     total = settings.rounds * settings.bundle_iterations

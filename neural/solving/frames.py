@@ -99,6 +99,8 @@ def windows(start: int, end: int, settings: SolveSettings) -> list[tuple[int, in
     return result
 
 
-def at_rest(problem: Problem, alpha: np.ndarray, focal: float, rotation: np.ndarray, translation: np.ndarray) -> State:
-    """The state to start from: rotations (n, 3), translations (n, 3), no expression."""
-    return State(np.asarray(alpha, np.float64), focal, np.zeros((len(rotation), problem.B)), rotation_matrix(rotation), translation.copy())
+def first_state(problem: Problem, alpha: np.ndarray, focal: float, rotation: np.ndarray, translation: np.ndarray,
+                beta: np.ndarray | None = None) -> State:
+    """The state to start from: rotations (n, 3), translations (n, 3), expressions (n, B); no expression when None."""
+    beta = np.zeros((len(rotation), problem.B)) if beta is None else np.nan_to_num(beta).astype(np.float64)
+    return State(np.asarray(alpha, np.float64), focal, beta, rotation_matrix(rotation), translation.copy())

@@ -21,7 +21,7 @@ from ..progress import Reporter
 from ..visibility import turned_to_camera
 from . import gaze as iris
 from .bundle import Member, bundle
-from .frames import Gaze, at_rest, frame_trust, misfit, solve_frames, windows
+from .frames import Gaze, first_state, frame_trust, misfit, solve_frames, windows
 from .initial import initial_pose, keyframes
 from .noise import near_landmarks, white_noise
 from .problem import Observed, Problem, SolveSettings
@@ -37,6 +37,20 @@ NOISE_FRAMES = 400
 
 
 @dataclass(frozen=True, eq=False)
+class Start:
+    """Coefficients of a shot to start from, in `Footage.camera`; NaN on frames without a face."""
+
+    alpha: np.ndarray
+    """(A,)"""
+    beta: np.ndarray
+    """(T, B)"""
+    rotation: np.ndarray
+    """(T, 3) rotation vectors, radians."""
+    translation: np.ndarray
+    """(T, 3) metres, camera axes."""
+
+
+@dataclass(frozen=True, eq=False)
 class Footage:
     """One shot to solve."""
 
@@ -48,6 +62,14 @@ class Footage:
     """k1, k2 of the lens; see `Camera`."""
     seen: np.ndarray | None = None
     """(T, 478) 0..1: how far each landmark is visible; all of them when None."""
+    start: Start | None = None
+    """Where to start from instead of a face at rest, such as what a network says."""
+
+    @property
+    def camera(self) -> Camera:
+        """The camera that a solve starts from."""
+        plate = self.plate
+        return Camera.centred(plate.width, plate.height, self.focal or USUAL_FOCAL * max(plate.width, plate.height), self.distortion)
 
 
 def solve_track(model: FaceModel, track: Track, plate: Plate, report: Reporter, *, focal: float | None = None, alpha: np.ndarray | None = None,
@@ -90,11 +112,17 @@ class _Prepared:
         self.model, self.track, self.settings = model, track, settings
         self.first_frame, self.bad = plate.first_frame, list[int]()
         self.found = np.flatnonzero(track.found)
-        self.camera = Camera.centred(plate.width, plate.height, footage.focal or USUAL_FOCAL * max(plate.width, plate.height), footage.distortion)
+        self.camera = footage.camera
         landmarks = self._pinhole(track.landmarks[self.found])
         points = model.mean[model.landmark_vertices]
         y = landmarks[:, model.landmark_ids]
         self.rotation, self.translation, scale, off = initial_pose(points, y, self.camera)
+        self.beta = None
+        if footage.start is not None:
+            known = np.isfinite(footage.start.translation[self.found]).all(1)[:, None]
+            self.rotation = np.where(known, footage.start.rotation[self.found], self.rotation)
+            self.translation = np.where(known, footage.start.translation[self.found], self.translation)
+            self.beta = footage.start.beta[self.found]
         believed = turned_to_camera(model, rotation_matrix(self.rotation))
         if footage.seen is not None:
             believed = believed * np.maximum(footage.seen[self.found][:, model.landmark_ids], HIDDEN)
@@ -105,7 +133,8 @@ class _Prepared:
         good = off <= settings.bad_frame * np.median(off)
         keys = keyframes(self.rotation, landmarks, good, settings.keyframes)
         problem = Problem(model, self.seen.part(keys), self.camera, settings)
-        state = at_rest(problem, np.zeros(problem.A), self.camera.focal, self.rotation[keys], self.translation[keys])
+        state = first_state(problem, np.zeros(problem.A) if footage.start is None else footage.start.alpha, self.camera.focal, self.rotation[keys],
+                            self.translation[keys], None if self.beta is None else self.beta[keys])
         self.member = Member(problem, state, self.camera.focal, footage.focal is None, self._white(points))
 
     def _pinhole(self, landmarks: np.ndarray) -> np.ndarray:
@@ -144,7 +173,8 @@ class _Prepared:
             for a, b, keep_a, keep_b in windows(start, end, self.settings):
                 frames = slice(int(position[a]), int(position[a]) + b - a)
                 problem = member.problem.of(self.seen.part(frames))
-                state = at_rest(problem, alpha, solve.camera.focal, self.rotation[frames], self.translation[frames] * away)
+                state = first_state(problem, alpha, solve.camera.focal, self.rotation[frames], self.translation[frames] * away,
+                                    None if self.beta is None else self.beta[frames])
                 state = solve_frames(problem, state, usual, gaze, self.iris_seen[frames])
                 k = slice(keep_a - a, keep_b - a)
                 solve.beta[keep_a:keep_b], solve.rotation[keep_a:keep_b] = state.beta[k], state.rotation_vectors()[k]

@@ -13,12 +13,18 @@ from torch.nn import functional as F
 from mien.mesh.camera import Camera, place, rotation_matrix
 from mien.mesh.errors import MienError
 from mien.mesh.model import load_model
+from mien.mesh.shot import Shot, Solve, Track
+from mien.neural import cli
 from mien.neural.models.bfm import read_bfm
 from mien.neural.rnet.coefficients import CENTRE, on_crop, rotations, unpack
 from mien.neural.rnet.crop import LANDMARKS, STANDARD, crop_of, cut
 from mien.neural.rnet.network import HEADS, RNet, load_rnet
 from mien.neural.rnet.predict import check_model, start_from
+from mien.neural.solving import Footage, SolveSettings, Start
+from mien.neural.solving.solve import _Prepared
 from mien.tests.neural.foreign_models import bases, bfm_arrays, closed_face
+from mien.tests.neural.portraits import portrait
+from mien.tests.neural.test_stages import write_movie
 
 
 @pytest.fixture(scope="module")
@@ -213,3 +219,31 @@ def test_only_for_a_basel_face_model(basel):
     check_model(basel[0])
     with pytest.raises(MienError, match="another"):
         check_model(load_model())
+
+
+def test_a_solve_starts_from_it(basel, network, tmp_path) -> None:
+    """`mien solve --model bfm --rnet epoch_20.pth`: what the network says is where the solve begins, and the landmarks still decide where it ends."""
+    model, _ = basel
+    file = tmp_path / "basel.npz"
+    model.save(file)
+    weights = tmp_path / "epoch_20.pth"
+    torch.save({"net_recon": network.state_dict()}, weights)
+    plate, shot = write_movie(tmp_path / "one.mov", [portrait(size=(320, 400))] * 3), tmp_path / "one.mien"
+    assert cli.main(["track", str(plate), "-o", str(shot)]) == 0
+    assert cli.main(["solve", str(shot), "--model", str(file)]) == 0
+    without = Solve.load(Shot.load(shot))
+    assert cli.main(["solve", str(shot), "--model", str(file), "--rnet", str(weights)]) == 0
+    started = Solve.load(Shot.load(shot))
+    assert np.median(started.reprojection) == pytest.approx(np.median(without.reprojection), rel=0.15)
+    track, facts = Track.load(Shot.load(shot)), Shot.load(shot).plate
+    given = Footage(track, facts, start=Start(np.full(80, 0.3), np.full((3, 64), 0.1), without.rotation + 0.02, without.translation))
+    prepared = _Prepared(load_model(str(file)), given, SolveSettings())
+    assert (prepared.member.state.alpha == 0.3).all() and np.allclose(prepared.member.state.beta, 0.1)
+    np.testing.assert_allclose(prepared.rotation, without.rotation + 0.02, atol=1e-6)
+
+
+def test_another_model_is_refused_before_anything_is_read(tmp_path, capsys) -> None:
+    plate, shot = write_movie(tmp_path / "one.mov", [portrait()]), tmp_path / "one.mien"
+    assert cli.main(["track", str(plate), "-o", str(shot)]) == 0
+    assert cli.main(["solve", str(shot), "--rnet", str(tmp_path / "none.pth")]) == 1
+    assert "the face model 'default' is another" in capsys.readouterr().err
