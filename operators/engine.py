@@ -309,16 +309,26 @@ class JobOperator:
         return {"CANCELLED"}
 
 
+PANELS = {"VIEW_3D": "UI", "GRAPH_EDITOR": "UI", "DOPESHEET_EDITOR": "WINDOW", "PREFERENCES": "WINDOW"}
+"""Editor -> its region that shows something of a running job. Not the 3D view itself: drawing it anew at each tick would slow the artist down."""
+_shown: str | None = None
+
+
 def show_status(context: bpy.types.Context, text: str | None) -> None:
-    """Put a text into the status bar (None: give it back to Blender) and draw the panels again."""
+    """Put a text into the status bar (None: give it back to Blender) and draw the panels again, when it is another text than the last time."""
+    global _shown
+    if text == _shown:
+        return
+    _shown = text
     for workspace in bpy.data.workspaces:
         workspace.status_text_set(text)
     for window in context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type in {"VIEW_3D", "GRAPH_EDITOR", "DOPESHEET_EDITOR", "PREFERENCES"}:
-                for region in area.regions:  # the sidebar alone: drawing the 3D view ten times a second would hold up the artist
-                    if region.type == "UI" or area.type == "PREFERENCES":
-                        region.tag_redraw()
+            if text is None and area.type in PANELS:
+                area.tag_redraw()
+            for region in area.regions:
+                if region.type == PANELS.get(area.type):
+                    region.tag_redraw()
 
 
 class MIEN_OT_cancel_job(bpy.types.Operator):
