@@ -92,6 +92,12 @@ class Shot:
         return {self.face: self.folder} | dict(sorted(found.items()))
 
     @property
+    def main_folder(self) -> Path:
+        """The shot folder that this one was tracked together with; its own where it was tracked alone."""
+        above = self.folder.parent
+        return above.parent if above.name == FACES and (above.parent / "shot.json").exists() else self.folder
+
+    @property
     def track_path(self) -> Path:
         return self.folder / "track.npz"
 

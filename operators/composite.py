@@ -27,11 +27,18 @@ HASHES = re.compile(r"#+")
 
 
 def find_shot(context: bpy.types.Context, folder: str = "") -> Shot:
-    """The shot in `folder`, else the one in use. Raises MienError."""
+    """The shot in `folder`, else the one in use; of a plate with several faces the first, as all are composited together. Raises MienError."""
     path = shots.absolute(folder) if folder else shots.shot_folder(context)
     if path is None:
         raise MienError(f"The scene '{context.scene.name}' has no shot; track a plate first.")
-    return Shot.load(path)
+    shot = Shot.load(path)
+    return shot if shot.main_folder == shot.folder else Shot.load(shot.main_folder)
+
+
+def other_shots(shot: Shot) -> list[Shot]:
+    """The shots of the further faces of the plate of which anything is baked, by number. Raises MienError."""
+    others = (Shot.load(folder) for number, folder in shot.face_folders().items() if number != shot.face)
+    return [other for other in others if any(other.bake_folder.glob("face.*.exr"))]
 
 
 def shot_scene(shot: Shot, stage: str) -> bpy.types.Scene:
@@ -130,8 +137,9 @@ def build_composite(scene: bpy.types.Scene, shot: Shot) -> None:
         tree, output = compat.compositor_tree(scene, tree.name)
         tree["mien_form"] = form
     TreeUpdate(tree, output, shot).run()
-    for name, value in controls.items():
-        tree.nodes[groups.OVER].inputs[name].default_value = value
+    for node, values in controls.items():
+        for name, value in values.items() if node in tree.nodes else ():
+            tree.nodes[node].inputs[name].default_value = value
     set_frame_in_range(scene)
 
 
@@ -139,11 +147,14 @@ CONTROLS = ("Erode", "Blur", "Opacity", "Gain", "Grain")
 """Inputs of the node group that the artist sets; Occlusion is fed by a mask."""
 
 
-def matte_controls(tree: bpy.types.NodeTree) -> dict[str, Any]:
-    """The artist's inputs as they stand in a composite tree; empty when it has none yet."""
-    node = tree.nodes.get(groups.OVER)
-    found = {name: node.inputs[name].default_value for name in CONTROLS if name in node.inputs} if node else {}
-    return {name: tuple(value) if name == "Gain" else value for name, value in found.items()}
+def matte_controls(tree: bpy.types.NodeTree) -> dict[str, dict[str, Any]]:
+    """The artist's inputs as they stand in a composite tree, by the node that lays a face over; empty when it has none yet."""
+    out: dict[str, dict[str, Any]] = {}
+    for node in tree.nodes:
+        if node.name == groups.OVER or node.name.startswith(f"{groups.OVER} "):
+            found = {name: node.inputs[name].default_value for name in CONTROLS if name in node.inputs}
+            out[node.name] = {name: tuple(value) if name == "Gain" else value for name, value in found.items()}
+    return out
 
 
 def set_linear(scene: bpy.types.Scene, linear: bool) -> None:
@@ -171,8 +182,6 @@ class TreeUpdate:
         space = "Non-Color" if coded else groups.LINEAR if plate.linear else groups.SRGB
         straight = plate.alpha and not plate.linear
         footage = self.image("Plate", (0, 0), self.plate_file(0), space, "CHANNEL_PACKED" if straight else "PREMUL" if plate.alpha else "NONE")
-        face = self.image("Face", (0, -300), self.shot.face_path(0), groups.LINEAR, "PREMUL")
-        matte = self.image("Matte", (0, -600), self.shot.matte_path(0), "Non-Color", "NONE")
         picture = footage.outputs["Image"]
         if straight:
             opaque = self.node("Opaque plate", "CompositorNodeSetAlpha", (250, 0))
@@ -183,11 +192,11 @@ class TreeUpdate:
             linear = self.node("Linear plate", "CompositorNodeConvertColorSpace", (450, 0))
             linear.from_color_space, linear.to_color_space = groups.SRGB, groups.LINEAR
             picture = self.feed(picture, linear.inputs[0], linear.outputs[0])
-        over = self.group(groups.OVER, groups.over_group(), (700, -150))
+        over = self.lay(self.shot, "", -150)
         self.feed(picture, over.inputs["Plate"])
-        self.feed(face.outputs["Image"], over.inputs["Face"])
-        self.feed(matte.outputs["Image"], over.inputs["Matte"])
         result = over.outputs["Image"]
+        for step, other in enumerate(other_shots(self.shot), 1):
+            result = self.insert(result, self.lay(other, f" {other.face}", -150 - 700 * step))
         if coded:
             exact = self.group("Exact code", groups.coded_group(), (950, 0))
             self.feed(original, exact.inputs["Coded"])
@@ -204,6 +213,23 @@ class TreeUpdate:
         self.output.node.location = (1500, 0)
         viewer = self.node("Viewer", "CompositorNodeViewer", (1500, -200))
         self.feed(result, viewer.inputs[0])
+
+    def lay(self, shot: Shot, suffix: str, y: float) -> bpy.types.Node:
+        """The group that lays a face over what is fed to it, with the face's layer and matte."""
+        face = self.image(f"Face{suffix}", (0, y - 150), shot.face_path(0), groups.LINEAR, "PREMUL", shot)
+        matte = self.image(f"Matte{suffix}", (0, y - 450), shot.matte_path(0), "Non-Color", "NONE", shot)
+        over = self.group(f"{groups.OVER}{suffix}", groups.over_group(), (700, y))
+        self.feed(face.outputs["Image"], over.inputs["Face"])
+        self.feed(matte.outputs["Image"], over.inputs["Matte"])
+        return over
+
+    def insert(self, source: bpy.types.NodeSocket, over: bpy.types.Node) -> bpy.types.NodeSocket:
+        """Put a group between `source` and whatever it feeds; returns the group's output. One that is fed already stays where the artist has it."""
+        if not over.inputs["Plate"].is_linked:
+            for target in [link.to_socket for link in source.links]:
+                self.tree.links.new(over.outputs["Image"], target)
+            self.tree.links.new(source, over.inputs["Plate"])
+        return over.outputs["Image"]
 
     def plate_file(self, index: int) -> Path:
         """As the module's function. Raises MienError where Blender would take another number of the name for the frame's."""
@@ -234,11 +260,13 @@ class TreeUpdate:
             self.tree.links.new(source, target)
         return result or source
 
-    def image(self, layer: str, location: tuple[float, float], first: Path, space: str, alpha_mode: str) -> bpy.types.Node:
+    def image(self, layer: str, location: tuple[float, float], first: Path, space: str, alpha_mode: str,
+              shot: Shot | None = None) -> bpy.types.Node:
         """An image node that shows, at each frame of the shot, the file with that frame's number."""
-        plate = self.shot.plate
+        shot = shot or self.shot
+        plate = shot.plate
         node = self.node(f"Mien {layer}", "CompositorNodeImage", location)
-        name = f"Mien {shots.shot_name(self.shot.folder)} {layer.lower()}"
+        name = f"Mien {shots.shot_name(shot.folder)} {layer.split()[0].lower()}"
         image = node.image or bpy.data.images.new(name, 1, 1)
         path = shots.stored_path(first)
         source = "SEQUENCE" if layer != "Plate" or plate.kind == "movie" or HASHES.search(plate.path) else "FILE"
@@ -274,10 +302,10 @@ class MIEN_OT_composite(bpy.types.Operator):
             shot = find_shot(context, self.folder)
             scene = shot_scene(shot, COMPOSITE)
             build_composite(scene, shot)
+            missing = next(filter(None, map(missing_report, (shot, *other_shots(shot)))), "")
         except MienError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        missing = missing_report(shot)
         self.report({"WARNING"} if missing else {"INFO"}, missing or f"The composite is in the scene '{scene.name}'.")
         return {"FINISHED"}
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
@@ -11,7 +12,8 @@ import pytest
 
 from mien import compat
 from mien.mesh.errors import MienError
-from mien.neural.media import linear_to_srgb, srgb_to_linear
+from mien.mesh.shot import Shot
+from mien.neural.media import linear_to_srgb, srgb_to_linear, write_face_layer, write_matte
 from mien.operators import composite, composite_nodes
 from mien.tests.blender import synthetic
 from mien.tests.blender.synthetic import COVER, FACE, MATTE, make_shot, render_composite
@@ -167,7 +169,37 @@ def test_second_build_replaces_the_first_and_keeps_what_the_artist_set(tmp_path:
     assert built(made) == scene
     assert (len(tree.nodes), len(bpy.data.images), len(bpy.data.scenes), len(bpy.data.node_groups)) == counts
     assert output.links[0].from_node == hue
-    assert composite.matte_controls(tree) == {"Erode": 2, "Blur": 0.0, "Opacity": 0.5, "Gain": (1, 1, 1, 1), "Grain": 0.0}
+    assert composite.matte_controls(tree) == {"Mien Over Plate": {"Erode": 2, "Blur": 0.0, "Opacity": 0.5, "Gain": (1, 1, 1, 1), "Grain": 0.0}}
+
+
+def test_two_faces_of_a_plate_are_laid_over_one_after_the_other(tmp_path: Path):
+    made = make_shot(tmp_path / "s.mien")
+    scene = built(made)
+    controls(scene, Opacity=0.5)
+    alone = render_composite(scene, tmp_path / "alone")[1]
+    # The second face is baked later: white in a corner that the first leaves alone.
+    other = Shot(made.shot.folder / "faces" / "1.mien", replace(made.shot.plate, path="../../../plate.mp4"), 1)
+    other.save()
+    corner = (slice(0, 5), slice(0, 9))
+    layer, soft = np.zeros((*alone.shape[:2], 4), np.float32), np.zeros(alone.shape[:2], np.float32)
+    layer[corner], soft[corner] = 1, 1
+    for i in range(3):
+        write_face_layer(other.face_path(i), layer)
+        write_matte(other.matte_path(i), soft)
+    assert composite.find_shot(bpy.context, str(other.folder)).folder == made.shot.folder
+    assert built(made) == scene
+    both = render_composite(scene, tmp_path / "both")[1]
+    assert (both[corner] == 255).all()
+    rest = np.ones(alone.shape[:2], bool)
+    rest[corner] = False
+    np.testing.assert_array_equal(both[rest], alone[rest])
+    counts = len(scene_tree(scene).nodes), len(scene_tree(scene).links)
+    assert built(made) == scene
+    assert (len(scene_tree(scene).nodes), len(scene_tree(scene).links)) == counts
+
+
+def scene_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree:
+    return compat.compositor_tree(scene, scene.name)[0]
 
 
 def test_two_shots_of_one_name_do_not_share_pictures(tmp_path: Path):
