@@ -85,7 +85,7 @@ def bake(folder: Path, *, settings: dict | None = None, frames: Sequence[Sequenc
         return i
 
     report.step("bake", 0, len(decode))
-    footage = wanted_frames(PlateReader(shot.plate_path, shot.plate), sorted(decode))
+    footage = PlateReader(shot.plate_path, shot.plate).chosen(sorted(decode))
     for done, i in enumerate(ordered_map(make, footage), 1):
         if i in paint:
             manifest.frames[str(shot.frame_number(i))] = changed[i]
@@ -130,13 +130,6 @@ def renew_plate_folder(shot: Shot) -> None:
     if not note.exists() or read_json(note).get("fingerprint") != shot.plate.fingerprint:
         shutil.rmtree(shot.plate_folder, ignore_errors=True)
         write_json(note, {"schema": 1, "fingerprint": shot.plate.fingerprint})
-
-
-def wanted_frames(reader: PlateReader, indices: list[int]):
-    """Frames of some indices in order, decoding each run of neighbours once."""
-    runs = np.split(np.array(indices, int), np.flatnonzero(np.diff(indices) > 1) + 1) if indices else []
-    for run in runs:
-        yield from reader.frames(int(run[0]), int(run[-1]) + 1)
 
 
 def write_layer(shot: Shot, index: int, layer: FaceLayer | None) -> None:

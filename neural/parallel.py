@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import TypeVar, cast
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -33,3 +33,22 @@ def ordered_map(function: Callable[[A], B], items: Iterable[A], workers: int = W
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def ahead(items: Iterable[A], most: int = 3) -> Iterator[A]:
+    """The items in their order, made by a thread of its own up to `most` before they are asked for.
+
+    An exception comes out at its item's turn. When the reader stops early, a generator is closed.
+    """
+    source, end = iter(items), object()
+    with ThreadPoolExecutor(1, "mien-ahead") as pool:
+        waiting = deque(pool.submit(next, source, end) for _ in range(most))
+        try:
+            while (item := waiting.popleft().result()) is not end:
+                waiting.append(pool.submit(next, source, end))
+                yield cast(A, item)
+        finally:
+            for future in waiting:
+                future.cancel()
+            if isinstance(source, Generator):
+                pool.submit(source.close).result()

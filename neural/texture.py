@@ -3,24 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import cv2
+import numba
 import numpy as np
 from scipy.spatial import cKDTree
 
 from ..mesh.camera import place
 from ..mesh.model import FaceModel
 from ..mesh.shot import Shot, Solve, Track
-from .media import Frame, PlateReader, display8
+from .media import PlateReader, display8
 from .progress import Reporter
 from .rendering import PlateRenderer
 from .rendering.raster import rasterise
 
 SIZE = 1024
 SAMPLES = 15
-SEEK_FROM = 40
-"""Frames between two samples beyond which seeking is cheaper than decoding all."""
 FACING = 0.25
 """Cosine of the view angle under which a surface is seen too flat to be unwrapped."""
 
@@ -75,7 +72,7 @@ def shot_texture(shot: Shot, model: FaceModel, track: Track, solve: Solve, repor
     chosen = solved[np.unique(np.round(np.linspace(0, len(solved) - 1, SAMPLES)).astype(int))]
     reader = PlateReader(shot.plate_path, shot.plate)
     textures, seen = [], []
-    for done, frame in enumerate(_pick(reader, chosen)):
+    for done, frame in enumerate(reader.chosen(chosen)):
         report.step("texture", done, len(chosen))
         index, rgb = frame.index, display8(frame.pixels, shot.plate.linear)
         pose = solve.rotation[index].astype(np.float64), solve.translation[index].astype(np.float64)
@@ -85,22 +82,36 @@ def shot_texture(shot: Shot, model: FaceModel, track: Track, solve: Solve, repor
         textures.append(texture)
         seen.append(visible > 0.5)
     report.step("texture", len(chosen), len(chosen))
-    stack, mask = np.stack(textures).astype(np.float32), np.stack(seen)
-    stack[~mask] = np.nan
-    known = mask.any(0)
-    result = np.zeros(stack.shape[1:], np.float32)
-    result[known] = np.nanmedian(stack[:, known], axis=0)
+    result, known = median_seen(np.stack(textures), np.stack(seen))
     result, known = fill_mirrored(result, known, unwrap.mirror())
     return fill_outwards(np.clip(np.round(result), 0, 255).astype(np.uint8), known)
 
 
-def _pick(reader: PlateReader, chosen: np.ndarray) -> Iterator[Frame]:
-    """Frames at chosen indices: by decoding once through a short clip, by seeking in a long one."""
-    if len(chosen) > 1 and chosen[-1] - chosen[0] > SEEK_FROM * len(chosen):
-        yield from (reader.frame(int(i)) for i in chosen)
-    else:
-        wanted = frozenset(map(int, chosen))
-        yield from (f for f in reader.frames(int(chosen[0]), int(chosen[-1]) + 1) if f.index in wanted)
+def median_seen(textures: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Median over time of (n, S, S, 3) uint8 where (n, S, S) bool `seen` says so: (S, S, 3) float32, and where there is any, (S, S) bool."""
+    result = np.zeros(textures.shape[1:], np.float32)
+    _median_seen(textures, seen, result)
+    return result, seen.any(0)
+
+
+@numba.njit(cache=True, nogil=True)
+def _median_seen(textures, seen, result):
+    count, height, width, channels = textures.shape
+    values = np.zeros(count, np.uint8)
+    for i in range(height):
+        for j in range(width):
+            for c in range(channels):
+                n = 0
+                for t in range(count):
+                    if seen[t, i, j]:
+                        value, at = textures[t, i, j, c], n
+                        while at > 0 and values[at - 1] > value:  # sorted as they come: they are few
+                            values[at] = values[at - 1]
+                            at -= 1
+                        values[at] = value
+                        n += 1
+                if n:
+                    result[i, j, c] = np.float32(0.5) * (np.float32(values[(n - 1) // 2]) + np.float32(values[n // 2]))
 
 
 def fill_mirrored(texture: np.ndarray, known: np.ndarray, mirror: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -28,6 +28,8 @@ from .probe import fingerprint
 from .stills import parse_pattern, read_still
 
 READ_AHEAD = 3
+SEEK_FROM = 40
+"""Frames of a movie between two chosen ones beyond which seeking is cheaper than decoding on."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,19 @@ class PlateReader:
             return iter(())
         return self._sequence(start, stop) if self.plate.kind == "sequence" else self._movie(start, stop)
 
+    def chosen(self, indices: Iterable[int]) -> Iterator[Frame]:
+        """Frames at rising indices. A movie is decoded once through what lies close together; only the chosen pictures are converted."""
+        rising = [int(i) for i in indices]
+        near = SEEK_FROM if self.plate.kind == "movie" else 1
+        run: list[int] = []
+        for index in [*rising, None]:
+            if run and (index is None or index - run[-1] > near):
+                frames = self._sequence if self.plate.kind == "sequence" else self._movie
+                yield from frames(run[0], min(run[-1] + 1, self.plate.frame_count), frozenset(run))
+                run = []
+            if index is not None:
+                run.append(index)
+
     def frame(self, index: int) -> Frame:
         """One frame. Raises IndexError outside the plate."""
         if not 0 <= index < self.plate.frame_count:
@@ -69,11 +84,11 @@ class PlateReader:
         with contextlib.closing(self.frames(index, index + 1)) as frames:
             return next(frames)
 
-    def _sequence(self, start: int, stop: int) -> Iterator[Frame]:
+    def _sequence(self, start: int, stop: int, only: frozenset[int] | None = None) -> Iterator[Frame]:
         pattern = parse_pattern(self.path, guess=False)
         rate = float(self.plate.rate)
         with ThreadPoolExecutor(2, "mien-read") as pool:
-            numbers = iter(range(start, stop))
+            numbers = (i for i in range(start, stop) if only is None or i in only)
             ahead = deque((i, pool.submit(read_still, pattern.file(self.plate.first_frame + i))) for i in islice(numbers, READ_AHEAD))
             try:
                 while ahead:
@@ -86,7 +101,8 @@ class PlateReader:
                 for _, future in ahead:
                     future.cancel()
 
-    def _movie(self, start: int, stop: int) -> Iterator[Frame]:
+    def _movie(self, start: int, stop: int, only: frozenset[int] | None = None) -> Iterator[Frame]:
+        """`only`: frames that are handed out; the others are decoded, not converted."""
         index = self._frame_index()
         with open_movie(self.path) as container:
             stream = video_stream(self.path, container)
@@ -100,10 +116,11 @@ class PlateReader:
                         continue
                     if position > following:
                         break
-                    turn = turns(frame) if turn is None else turn
-                    pixels = upright(frame.to_ndarray(format=form), turn)
-                    time = position / rate if guessed or frame.pts is None else frame.pts * tick - self._origin
-                    yield Frame(position, time, self._checked(pixels, position))
+                    if only is None or position in only:
+                        turn = turns(frame) if turn is None else turn
+                        pixels = upright(frame.to_ndarray(format=form), turn)
+                        time = position / rate if guessed or frame.pts is None else frame.pts * tick - self._origin
+                        yield Frame(position, time, self._checked(pixels, position))
                     following += 1
                     if following >= stop:
                         return

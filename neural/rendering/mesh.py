@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
@@ -49,7 +51,7 @@ class RenderMesh:
         self.face_count, self.extra = len(model.triangles), len(rows)
         self.triangles = np.concatenate(triangles).astype(np.int32)
         self.positions, self._opening, self._closing = _matrix(rows, V), _matrix(opening, V), _matrix(closing, V)
-        self.lock = _smooth_interpolation(model)
+        self.lock = _lock(model)
         self._fix_orientation()
 
     def darkness(self, before: np.ndarray, after: np.ndarray) -> np.ndarray | None:
@@ -160,6 +162,23 @@ def _matrix(rows: list[dict[int, float]], V: int) -> sp.csr_matrix:
     entries = [(i, v, w) for i, row in enumerate(rows) for v, w in row.items()]
     r, c, d = (list(column) for column in zip(*entries)) if entries else ([], [], [])
     return sp.csr_matrix((d, (r, c)), shape=(len(rows), V))
+
+
+_LOCKS: OrderedDict[str, np.ndarray] = OrderedDict()
+LOCKS_KEPT = 4
+"""Face models whose lock stays in memory (13 MB for the default one): a shot's stages follow each other in one process."""
+
+
+def _lock(model: FaceModel) -> np.ndarray:
+    """`_smooth_interpolation`, made once a process for each model; read-only."""
+    found = _LOCKS.get(model.hash)
+    if found is None:
+        found = _smooth_interpolation(model)
+        found.flags.writeable = False
+        _LOCKS[model.hash] = found
+        while len(_LOCKS) > LOCKS_KEPT:
+            _LOCKS.popitem(last=False)
+    return found
 
 
 def _smooth_interpolation(model: FaceModel) -> np.ndarray:

@@ -95,6 +95,17 @@ def test_any_frame_can_be_sought(tmp_path, name, codec):
         reader.frame(20)
 
 
+@pytest.mark.parametrize("indices", [[0, 3, 4, 19], [7], [0, 1, 50, 119], []])
+def test_chosen_frames_are_the_same_frames(tmp_path, indices):
+    path = movie(tmp_path / "plate.mp4", frames=120)
+    reader = PlateReader(path, probe_plate(path))
+    got = list(reader.chosen(indices))
+    assert [f.index for f in got] == indices
+    for frame in got:
+        want = reader.frame(frame.index)
+        assert frame.time == want.time and np.array_equal(frame.pixels, want.pixels)
+
+
 def test_a_seek_decodes_little(tmp_path, monkeypatch):
     """Reading one late frame must not decode the whole movie."""
     path = movie(tmp_path / "a.mp4", frames=60, gop=6)
