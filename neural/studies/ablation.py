@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...mesh.editor import MouthStep, ShapeEdit, make_editor, residual
+from ...mesh.editor import MouthStep, ShapeEdit, residual
 from ...mesh.emotion import EmotionCurves
 from ...mesh.errors import MienError
 from ..charts import bar_chart, line_chart
@@ -57,23 +57,22 @@ class Part:
     """Changes of EditSettings that take it out."""
     curves: Mapping[str, float] | None = None
     """Changes of the controls that take it out."""
-    change: Callable[[ShotEditor, EmotionCurves, EditSettings], None] | None = None
+    change: Callable[[ShotEditor, EmotionCurves], None] | None = None
     """What takes it out where no setting does."""
 
 
-def unsmoothed(editor: ShotEditor, curves: EmotionCurves, settings: EditSettings) -> None:
-    """Level 1 as it comes frame by frame, without the window of section 3.5.1."""
-    made, solve = make_editor(settings.editor, editor.model, Path(settings.actor) if settings.actor else editor.shot.folder / "actor"), editor.solve
-    step, edit = MouthStep(editor.model), editor.edit
+def unsmoothed(editor: ShotEditor, curves: EmotionCurves) -> None:
+    """Every frame as it comes, without the window of section 3.5.1."""
+    solve, step, edit = editor.solve, MouthStep(editor.model), editor.edit
     alpha, beta = np.zeros_like(edit.alpha), np.zeros_like(edit.beta)
     for start, end in solve.segments:
         part = slice(start, end)
-        a, b = residual(made, solve.alpha, solve.beta[part], curves.effective[part], curves.neutralise[part])
+        a, b = residual(editor.shape_editor, solve.alpha, solve.beta[part], curves.effective[part], curves.neutralise[part])
         alpha[part], beta[part] = a, b + curves.mouth[part, None] * step(a, b)
-    editor.edit = ShapeEdit(alpha, beta)
+    editor.edit, editor.emotions = ShapeEdit(alpha, beta), curves.effective
 
 
-def hard_mask(editor: ShotEditor, curves: EmotionCurves, settings: EditSettings) -> None:
+def hard_mask(editor: ShotEditor, curves: EmotionCurves) -> None:
     """The face ends where the mesh ends: no band, no soft edge (section 3.5.3 left out)."""
     editor.renderer = PlateRenderer(editor.model, editor.solve.camera, RenderSettings(band=HARD, softness=HARD))
 
@@ -117,7 +116,7 @@ def ablation(folder: Path, controls: Mapping[str, float], *, settings: EditSetti
         curves = EmotionCurves.constant(count, **values)
         editor = ShotEditor(shot, curves, chosen, report if name == FULL else Silent())
         if part is not None and part.change is not None:
-            part.change(editor, curves, chosen)
+            part.change(editor, curves)
         variants.append(Variant(name, what, editor.composited))
 
     add(FULL, "the edit as it is delivered", settings, controls)

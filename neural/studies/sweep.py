@@ -6,7 +6,7 @@ A few frames of the shot are rendered at each step. Of neighbouring steps the di
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from ..metrics.lpips import SOURCE as LPIPS_SOURCE
 from ..metrics.lpips import lpips_of_files
 from ..metrics.measure import HIGHER, ZERO, Measure, missing
 from ..metrics.networks import lpips_network
-from ..progress import Reporter, Silent
+from ..progress import Reporter
 from ..report import Page, command_line, versions
 from ..texture import Unwrapper
 from ..tracking.mediapipe_tracker import MediaPipeTracker
@@ -40,6 +40,7 @@ SCHEMA = 1
 TEXTURE = 256
 SHOWN = 6
 """Steps on the report's strip of pictures."""
+EYES = list(face.FEATURES).index("eye_open")
 DISTANCES = {"pixels": "RMS difference of the face at 256 x 256, levels of 255", "texture": "RMS difference in UV space, levels of 255",
              "mesh": "mean way of the vertices in the head's frame, mm", "LPIPS": "the paper's distance, by the user's network"}
 
@@ -61,7 +62,9 @@ class SweepResult:
     sharpness: np.ndarray
     """(n + 1, S) CPBD; NaN without edges."""
     strip: np.ndarray
-    """(H, W, 3) uint8: the first frame's face at a few intensities."""
+    """(H, W, 3) uint8: one frame's face at a few intensities."""
+    shown: int
+    """Its index: the frame of `frames` with the eyes widest open."""
 
     def measures(self) -> list[Measure]:
         """LIE of each distance, mean over the frames, then what the edit does at full intensity."""
@@ -130,15 +133,21 @@ def sweep(folder: Path, emotion: str, *, steps: int = 20, samples: int = 5, mout
     features, sharpness = np.full((steps + 1, S, len(face.FEATURES)), np.nan), np.full((steps + 1, S), np.nan)
     held: list[_Sample] = []
     strip: list[np.ndarray] = []
-    quiet = Silent()  # what the editor warns of is said once
+    editor: ShotEditor | None = None
+    best = 0
     shown = set(evenly(steps + 1, SHOWN))
     controls = {} if mouth is None else {"mouth": mouth}
     report.step(f"sweep {emotion}", 0, (steps + 1) * S)
     with MediaPipeTracker() as tracker:
         for k, intensity in enumerate(intensities):
             curves = EmotionCurves.constant(shot.plate.frame_count, **{emotion: float(intensity)}, **controls)
-            editor = ShotEditor(shot, curves, EditSettings(), report if k == 0 else quiet)
-            held = held or [_Sample(f, editor.track.landmarks[f.index]) for f in pictures]
+            if editor is None:
+                editor = ShotEditor(shot, curves, EditSettings(), report)
+            else:
+                editor.set_curves(curves)
+            if not held:
+                held = [_Sample(f, editor.track.landmarks[f.index]) for f in pictures]
+                best = int(np.argmax([face.features(face.eye_frame(editor.track.landmarks[f.index]))[EYES] for f in pictures]))
             unwrap = Unwrapper(editor.model, TEXTURE)
             for s, sample in enumerate(held):
                 rgb = display8(editor.composited(sample.frame).pixels, shot.plate.linear)
@@ -157,10 +166,10 @@ def sweep(folder: Path, emotion: str, *, steps: int = 20, samples: int = 5, mout
                 found = tracker.detect(rgb)
                 if found:
                     features[k, s] = face.features(face.eye_frame(min(found, key=sample.away)))
-                if s == 0 and k in shown:
+                if s == best and k in shown:
                     strip.append(_labelled(crop, f"{emotion} {intensity:.2f}"))
                 report.step(f"sweep {emotion}", k * S + s + 1, (steps + 1) * S)
-    return SweepResult(shot, emotion, intensities, chosen, distances, features, sharpness, np.concatenate(strip, 1))
+    return SweepResult(shot, emotion, intensities, chosen, distances, features, sharpness, np.concatenate(strip, 1), chosen[best])
 
 
 def _mesh(editor: ShotEditor, index: int) -> np.ndarray:
@@ -202,7 +211,7 @@ def sweep_page(results: Sequence[SweepResult]) -> Page:
     names = first.emotion[:1].upper() + first.emotion[1:] if len(results) == 1 else f"{len(results)} emotions"
     page = Page(f"{names} from 0 to 1, {first.shot.folder.name}",
                 f"{len(first.intensities) - 1} even steps of intensity on {len(first.frames)} frames ({numbers}) of {first.shot.plate_path}.")
-    shown = f"frame {first.shot.frame_number(first.frames[0])}"
+    shown = f"frame {first.shot.frame_number(first.shown)}"
     if len(results) == 1:
         named = {m.name: m for m in first.measures()}
         page.cards([("LIE of the paper (LPIPS); 0 is linear", named["LIE, LPIPS (eq. 8)"]), ("LIE, pixels; 0 is linear", named["LIE, pixels"]),
@@ -221,23 +230,31 @@ def sweep_page(results: Sequence[SweepResult]) -> Page:
     page.table(["Metric", *(r.emotion for r in results)],
                [[m.name, *(ms[i].value for ms in measured)] for i, m in enumerate(measured[0]) if any(ms[i].value is not None for ms in measured)])
     page.not_measured(measured[0])
-    for result in results:
-        page.heading(result.emotion[:1].upper() + result.emotion[1:])
-        page.chart(*_charts(result))
+    page.heading("Curves")
+    page.chart(*(_steps(f"Step to step change over its mean, {kind}", {r.emotion: r.distances[kind] for r in results}, first.intensities)
+                 for kind in first.distances if kind != "mesh"),
+               line_chart("Sharpness (CPBD)", {r.emotion: (r.intensities, r.sharpness.mean(1)) for r in results}, "intensity", "CPBD",
+                          from_zero=True))
+    page.text("A level line of steps is linear: LIE 0.")
+    page.heading("Signs of expression")
+    page.chart(*(_signs(r.emotion.capitalize(), r) for r in results))
     return page
 
 
-def _charts(result: SweepResult) -> list[str]:
-    middle = (result.intensities[1:] + result.intensities[:-1]) / 2
-    lines = {}
-    for kind, d in result.distances.items():
-        mean = d.mean(1)
-        if mean.any():
-            lines[kind] = (middle, mean / mean.mean())
+def _steps(title: str, distances: Mapping[str, np.ndarray], intensities: np.ndarray) -> str:
+    """Mean over the frames of each step's distance, over the mean of all steps."""
+    middle, means = (intensities[1:] + intensities[:-1]) / 2, {name: d.mean(1) for name, d in distances.items()}
+    return line_chart(title, {name: (middle, m / m.mean()) for name, m in means.items() if m.any()}, "intensity", "of the mean", from_zero=True)
+
+
+def _signs(title: str, result: SweepResult) -> str:
     change = result.feature_change()
-    return [line_chart("Step to step change over its mean: level is linear, LIE 0", lines, "intensity", "of the mean", from_zero=True),
-            line_chart("Signs of expression", {face.LABELS[n]: (result.intensities, change[:, i]) for i, n in enumerate(face.FEATURES)},
-                       "intensity", "eye distances"),
+    return line_chart(title, {face.LABELS[n]: (result.intensities, change[:, i]) for i, n in enumerate(face.FEATURES)}, "intensity", "eye distances")
+
+
+def _charts(result: SweepResult) -> list[str]:
+    return [_steps("Step to step change over its mean: level is linear, LIE 0", result.distances, result.intensities),
+            _signs("Signs of expression", result),
             line_chart("Sharpness (CPBD)", {"CPBD": (result.intensities, result.sharpness.mean(1))}, "intensity", "CPBD", from_zero=True)]
 
 

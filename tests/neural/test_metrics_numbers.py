@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 from mien.neural.metrics.coefficients import average_coefficient_distance
 from mien.neural.metrics.frechet import Moments, frechet, frechet_distance
 from mien.neural.metrics.identity import cosine_of_means
 from mien.neural.metrics.lie import lie, mesh_distance, neighbour_distances, pixel_distance
-from mien.neural.metrics.measure import Measure, missing
+from mien.neural.metrics.measure import Measure, missing, number
 from mien.neural.metrics.motion import Jitter, correlation, gain, jitter_ratio
 
 
@@ -71,6 +72,12 @@ class TestFrechet:
         """diag(a), diag(b): sum (sqrt a - sqrt b)^2."""
         a, b = np.array([1.0, 4.0, 9.0]), np.array([4.0, 4.0, 1.0])
         assert frechet_distance(np.zeros(3), np.diag(a), np.zeros(3), np.diag(b)) == pytest.approx(1 + 0 + 4)
+
+    def test_general_covariances_against_scipys_matrix_root(self, rng):
+        a, b = (m @ m.T for m in rng.normal(size=(2, 7, 7)))
+        mean = rng.normal(size=7)
+        wanted = mean @ mean + np.trace(a + b - 2 * scipy.linalg.sqrtm(a @ b).real)
+        assert frechet_distance(mean, a, np.zeros(7), b) == pytest.approx(wanted, rel=1e-6)
 
     def test_it_is_symmetric_and_does_not_turn(self, rng):
         x, y = rng.normal(size=(50, 6)), rng.normal(size=(70, 6)) * 2 + 1
@@ -156,6 +163,21 @@ def test_coefficient_distance_skips_unsolved_frames():
     assert average_coefficient_distance(a, b) is None
     with pytest.raises(ValueError):
         average_coefficient_distance(a, b[:2])
+
+
+def test_average_distance_of_coefficients_is_over_frames_and_coefficients():
+    a, b = np.zeros((2, 2), np.float32), np.array([[1, -3], [0, 2]], np.float32)
+    assert average_coefficient_distance(a, b) == pytest.approx(1.5)  # (1 + 3 + 0 + 2) / 4
+
+
+def test_limits_tell_good_from_bad():
+    assert Measure("Lips", "r", 0.95, limits=(0.94, 1)).good is True and Measure("Lips", "r", 0.9, limits=(0.94, 1)).good is False
+    assert Measure("Lips", "r", 0.9).good is None and Measure("Lips", "r", None, limits=(0.94, 1)).good is None
+
+
+def test_numbers_keep_four_digits():
+    assert [number(v) for v in (None, 0.0, 150.0, 0.95361, -0.00385, 1.0081, 39.09123, 216.12, 3.8e-7)] == [
+        "–", "0", "150", "0.9536", "-0.0039", "1.008", "39.09", "216.1", "4e-07"]
 
 
 def test_a_measure_says_what_it_is():

@@ -6,11 +6,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import scipy.stats
 import skimage.data
 
 from mien.neural.metrics import face
 from mien.neural.metrics.cpbd import cpbd, edge_widths
 from mien.neural.metrics.pixels import average_pixel_distance, mouth_square, outside_difference, psnr, ssim
+from mien.neural.metrics.skin import PLACES, places, skin
 
 
 class TestCPBD:
@@ -33,6 +35,22 @@ class TestCPBD:
         strong, weak = ramp(220), ramp(140)
         strong[:, 60:68], weak[:, 60:68] = strong[:, 50:51], weak[:, 50:51]  # one edge only
         assert cpbd(strong[:64, :64]) == 0 and cpbd(weak[:64, :64]) == 1
+
+    def test_in_order_with_what_viewers_saw(self):
+        """The published behaviour: the metric ranks one picture's blurs as their strength does, and pictures are ranked by sharpness at 256 x 256."""
+        picture = cv2.resize(skimage.data.astronaut(), (256, 256), interpolation=cv2.INTER_AREA)
+        sigmas = np.linspace(0.3, 2.2, 8)
+        values = [cpbd(cv2.GaussianBlur(picture, (0, 0), s)) for s in sigmas]
+        assert scipy.stats.spearmanr(sigmas, values).statistic < -0.97
+        small = cv2.resize(cv2.resize(picture, (96, 96), interpolation=cv2.INTER_AREA), (256, 256), interpolation=cv2.INTER_CUBIC)
+        assert cpbd(small) < 0.3 * cpbd(picture)  # enlarged pictures are soft
+
+    def test_every_edge_counts_alike(self):
+        """Three edges: a narrow one, the seam between the two blocks, and a wide one; two of the three are seen as sharp."""
+        x = np.arange(64)
+        sharp, wide = np.interp(x, [30, 32], [40, 100]), np.interp(x, [30, 38], [40, 240])
+        picture = np.tile(np.concatenate([sharp, wide[::-1]]), (64, 1)).astype(np.uint8)
+        assert cpbd(picture) == pytest.approx(2 / 3, abs=0.02)
 
     def test_no_edges_no_value(self):
         assert cpbd(np.full((128, 128, 3), 90, np.uint8)) is None
@@ -84,6 +102,47 @@ class TestPixels:
         b[1, 0] = 4
         assert outside_difference(a, b, inside)[1] == 4.0
         assert outside_difference(a, b, np.ones((100, 100), bool)) == (0, 0.0)
+
+
+class TestSkin:
+    @pytest.fixture
+    def landmarks(self):
+        """Eyes 120 px apart, upright, all else where `places` looks for it; (478, 2)."""
+        p = np.tile([128.0, 128.0], (478, 1))
+        for i, xy in {33: (68, 110), 263: (188, 110), 10: (128, 30), 151: (128, 50), 105: (90, 92), 334: (166, 92), 55: (112, 95), 107: (112, 90),
+                      285: (144, 95), 336: (144, 90), 145: (90, 114), 374: (166, 114), 129: (108, 150), 61: (100, 185), 358: (148, 150),
+                      291: (156, 185), 17: (128, 200), 152: (128, 235)}.items():
+            p[i] = xy
+        return p
+
+    def test_plain_skin_has_no_lines_and_no_shade(self, landmarks):
+        np.testing.assert_allclose(skin(np.full((256, 256, 3), 140, np.uint8), landmarks), 0, atol=1e-4)
+
+    @pytest.mark.parametrize("place", range(len(PLACES)))
+    def test_lines_and_shade_are_seen_where_they_are(self, landmarks, place):
+        centres, half = places(landmarks)
+        x, y = centres[place]
+        picture = np.full((256, 256, 3), 140, np.uint8)
+        lined = picture.copy()
+        lined[int(y - 3):int(y + 4):3, int(x - 9):int(x + 9)] = 90
+        change = skin(lined, landmarks)
+        assert np.argmax(change[:len(PLACES)]) == place and change[place] > 2
+        darker = picture.copy()
+        darker[int(y - half):int(y + half) + 1, int(x - half):int(x + half) + 1] = 110
+        shade = skin(darker, landmarks)[len(PLACES):]
+        assert np.argmin(shade) == place and shade[place] == pytest.approx(-30, abs=8) and abs(shade.sum()) < 1e-3
+
+    def test_exposure_is_no_sign(self, landmarks):
+        picture = np.random.default_rng(0).integers(60, 160, (256, 256, 3), np.uint8)
+        np.testing.assert_allclose(skin(picture + np.uint8(40), landmarks), skin(picture, landmarks), atol=0.2)
+
+    def test_a_waves_strength_is_its_rms(self, landmarks):
+        """A sine of amplitude a through the difference of Gaussians: a / sqrt 2 times exp(-w^2 / 2) - exp(-8 w^2)."""
+        w, a = 2 * np.pi / 6, 40
+        wave = 128 + a * np.sin(w * np.arange(256))
+        picture = np.repeat(np.tile(wave, (256, 1))[..., None], 3, 2).round().astype(np.uint8)
+        wanted = a / np.sqrt(2) * (np.exp(-(w**2) / 2) - np.exp(-8 * w**2))
+        assert skin(picture, landmarks)[0] == pytest.approx(wanted, rel=0.08)
 
 
 class TestFace:

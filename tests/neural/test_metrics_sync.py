@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mien.mesh.errors import MienError
-from mien.neural.metrics.lse import LipFeatures, common, lip_sync, shifted_distances, sound_features
+from mien.neural.metrics.lse import LipFeatures, clip_sync, common, lip_sync, shifted_distances, sound_features
 from mien.neural.metrics.mfcc import mel_bands, mfcc
 from mien.neural.metrics.networks import feature_network, lpips_network
 from mien.neural.metrics.syncnet import SyncNet, load_syncnet
@@ -110,6 +110,49 @@ class TestSyncNet:
         torch.save(SyncNet, tmp_path / "class.model")
         with pytest.raises(MienError, match="tensors only"):
             load_syncnet(tmp_path / "class.model")
+
+
+class Loudness(SyncNet):
+    """A SyncNet made by hand: how bright the mouth's middle frame is against how loud the sound is, both 0 to 1 at one place of the feature."""
+
+    def sound(self, cepstra):
+        energy = cepstra[:, 0, 0, 8:12].mean(1)  # the log of the energy, in the middle fifth of a second
+        return torch.nn.functional.one_hot((energy.clamp(0, 24) / 3).long(), 1024).float() * 10
+
+    def lips(self, pictures):
+        return torch.nn.functional.one_hot((pictures[:, 0, 2].mean((1, 2)) / 10).long(), 1024).float() * 10
+
+
+class TestDelayedSound:
+    """The whole way, from pictures and a sound wave to the numbers, with a network whose answer is known."""
+
+    @staticmethod
+    def sync(delay: int):
+        """Sound that comes `delay` frames of 1/25 s late."""
+        rng = np.random.default_rng(4)
+        levels = rng.integers(0, 8, 80)
+        noise = rng.normal(size=80 * 640)
+        # the cepstra's energy of a window of 400 samples at amplitude A is about log(400 A^2 ...): three units apart are clearly told
+        loud = np.repeat(np.exp(1.5 * levels - 1.2), 640)
+        sound = np.clip(noise * loud, -32768, 32767)
+        sound = np.concatenate([np.zeros(max(delay, 0) * 640), sound])[max(-delay, 0) * 640:].astype(np.int16)
+        network = Loudness()
+        energies = sound_features(network, np.clip(noise * loud, -32768, 32767).astype(np.int16)).argmax(1)
+        bright = np.concatenate([[0, 0], energies, np.zeros(80)])[:80]  # what the mouth shows is what was said, at its own time
+        crops = ((np.full((224, 224, 3), 10 * b + 5, np.uint8), (i + 1) / 25) for i, b in enumerate(bright))
+        return clip_sync(network, crops, sound)
+
+    def test_in_time(self):
+        now = self.sync(0)
+        assert now.offset == 0 and now.lse_d < 0.5 and now.lse_c > 8
+
+    @pytest.mark.parametrize("delay", [4, -6, 11])
+    def test_late_or_early_sound_is_found_at_its_offset(self, delay):
+        assert self.sync(delay).offset == delay
+
+    def test_sound_that_is_too_late_worsens_both(self):
+        good, bad = self.sync(0), self.sync(25)
+        assert bad.lse_d > good.lse_d + 3 and bad.lse_c < good.lse_c - 3
 
 
 class Mean(torch.nn.Module):
