@@ -19,7 +19,8 @@ from .face import ImportResult, show_plate
 
 def bake_params(face: bpy.types.Object, frames: Sequence[Sequence[int]] | None = None) -> dict[str, Any]:
     """Parameters of the job 'bake' for this face; frames: [first, last] ranges of frame numbers, all by default."""
-    params: dict[str, Any] = {"folder": str(shots.absolute(face.mien.shot_folder)), "settings": {**editor_settings(face), "glasses": face.mien.glasses}}
+    settings = {**editor_settings(face), "glasses": face.mien.glasses}
+    params: dict[str, Any] = {"folder": str(shots.absolute(face.mien.shot_folder)), "settings": settings}
     return {**params, "frames": [list(r) for r in frames]} if frames else params
 
 
@@ -58,7 +59,7 @@ class MIEN_OT_bake(JobOperator, bpy.types.Operator):
 
     bl_idname = "mien.bake"
     bl_label = "Bake"
-    bl_options = {"REGISTER", "UNDO"}
+    bl_options = {"REGISTER"}
     title = "Bake"
 
     @classmethod

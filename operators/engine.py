@@ -373,32 +373,7 @@ class MIEN_OT_copy_error(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class MIEN_OT_selftest(JobOperator, bpy.types.Operator):
-    """Start the engine, try each of its packages, edit a tiny picture"""
-
-    bl_idname = "mien.selftest"
-    bl_label = "Test the Engine"
-    title = "Engine test"
-    report_found: ClassVar[dict[str, Any]] = {}
-    """What the last test found; see neural.selftest."""
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return poll_engine(cls, context)
-
-    def steps(self, context: bpy.types.Context) -> list[tuple[str, dict[str, Any]]]:
-        MIEN_OT_selftest.report_found = {}
-        return [("selftest", {})]
-
-    def finished(self, context: bpy.types.Context, results: list[dict[str, Any]]) -> str:
-        result = MIEN_OT_selftest.report_found = results[0]
-        failed = [check["name"] for check in result["checks"] if not check["ok"]]
-        if failed:
-            raise MienError(f"The engine does not work yet ({', '.join(failed)}); its preferences say what to do.")
-        return f"The engine works: Python {result['python']}, {result['device']}."
-
-
-CLASSES = (MIEN_OT_cancel_job, MIEN_OT_dismiss_error, MIEN_OT_copy_error, MIEN_OT_selftest)
+CLASSES = (MIEN_OT_cancel_job, MIEN_OT_dismiss_error, MIEN_OT_copy_error)
 
 
 def unregister() -> None:

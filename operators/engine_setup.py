@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Engine set-up: a Python of the engine's own, made in the extension's user folder, only when the button is pressed."""
+"""Engine set-up and test: a Python of the engine's own, made in the extension's user folder, only when the button is pressed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import bpy
 
@@ -16,7 +16,7 @@ from ..mesh.errors import MienError
 from ..mesh.files import read_json
 from ..neural.client import Engine
 from . import engine
-from .engine import PACKAGE, JobOperator, log_folder, poll_idle
+from .engine import PACKAGE, JobOperator, log_folder, poll_engine, poll_idle
 
 VERSIONS = ("3.11", "3.12")
 """Pythons that the pinned packages are made for, the preferred one first."""
@@ -139,6 +139,31 @@ class MIEN_OT_setup_engine(JobOperator, bpy.types.Operator):
         return "The engine is set up; it is tested now."
 
 
+class MIEN_OT_selftest(JobOperator, bpy.types.Operator):
+    """Start the engine, try each of its packages, edit a tiny picture"""
+
+    bl_idname = "mien.selftest"
+    bl_label = "Test the Engine"
+    title = "Engine test"
+    report_found: ClassVar[dict[str, Any]] = {}
+    """What the last test found; see neural.selftest."""
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return poll_engine(cls, context)
+
+    def steps(self, context: bpy.types.Context) -> list[tuple[str, dict[str, Any]]]:
+        MIEN_OT_selftest.report_found = {}
+        return [("selftest", {})]
+
+    def finished(self, context: bpy.types.Context, results: list[dict[str, Any]]) -> str:
+        result = MIEN_OT_selftest.report_found = results[0]
+        failed = [check["name"] for check in result["checks"] if not check["ok"]]
+        if failed:
+            raise MienError(f"The engine does not work yet ({', '.join(failed)}); its preferences say what to do.")
+        return f"The engine works: Python {result['python']}, {result['device']}."
+
+
 class MIEN_OT_open_logs(bpy.types.Operator):
     """Show the folder of the engine's logs; the newest file is the last run"""
 
@@ -152,4 +177,4 @@ class MIEN_OT_open_logs(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (MIEN_OT_setup_engine, MIEN_OT_open_logs)
+CLASSES = (MIEN_OT_setup_engine, MIEN_OT_selftest, MIEN_OT_open_logs)

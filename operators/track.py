@@ -70,7 +70,7 @@ class MIEN_OT_track(JobOperator, bpy.types.Operator):
 
     bl_idname = "mien.track"
     bl_label = "Track and Solve"
-    bl_options = {"REGISTER", "UNDO"}
+    bl_options = {"REGISTER"}
     title = "Track and Solve"
 
     @classmethod
@@ -98,7 +98,7 @@ class MIEN_OT_solve(JobOperator, bpy.types.Operator):
 
     bl_idname = "mien.solve"
     bl_label = "Solve Again"
-    bl_options = {"REGISTER", "UNDO"}
+    bl_options = {"REGISTER"}
     title = "Solve"
 
     @classmethod

@@ -70,7 +70,7 @@ class MienPreferences(bpy.types.AddonPreferences):
         self.draw_checks()
 
     def draw_checks(self) -> None:
-        checks = engine.MIEN_OT_selftest.report_found.get("checks", ())
+        checks = engine_setup.MIEN_OT_selftest.report_found.get("checks", ())
         if not checks:
             return
         column = self.layout.box().column(align=True)

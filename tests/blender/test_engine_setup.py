@@ -73,17 +73,18 @@ def test_pythons_are_found_by_name_the_best_first(blender, monkeypatch, tmp_path
 
 
 def test_the_test_says_what_is_missing_and_what_to_do(blender, monkeypatch) -> None:
-    from mien.operators import engine
+    from mien.operators import engine, engine_setup
     monkeypatch.setattr(engine, "Engine", functools.partial(Engine, arguments=("--jobs", str(FAKE))))
     monkeypatch.setenv("MIEN_PYTHON", sys.executable)
     with pytest.raises(RuntimeError, match=r"does not work yet \(torch\)"):
         blender.ops.mien.selftest()
-    assert engine.MIEN_OT_selftest.report_found["checks"][1]["fix"] == "Do this."
+    assert engine_setup.MIEN_OT_selftest.report_found["checks"][1]["fix"] == "Do this."
 
 
 @pytest.mark.long
 def test_the_real_engine_is_fit(blender, monkeypatch) -> None:
-    from mien.operators import engine
+    from mien.operators import engine_setup
     monkeypatch.setenv("MIEN_PYTHON", sys.executable)
     assert blender.ops.mien.selftest() == {"FINISHED"}
-    assert [c["name"] for c in engine.MIEN_OT_selftest.report_found["checks"]] == ["Packages", "Compiled loops", "Face finder", "Device", "Tiny edit"]
+    checks = engine_setup.MIEN_OT_selftest.report_found["checks"]
+    assert [c["name"] for c in checks] == ["Packages", "Compiled loops", "Face finder", "Device", "Tiny edit"]
