@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -73,8 +73,7 @@ class ShotFaces:
 
     def frames(self, indices: np.ndarray) -> Iterator[Frame]:
         """Those frames of the plate, in order."""
-        reader, wanted = PlateReader(self.shot.plate_path, self.shot.plate), frozenset(map(int, indices))
-        yield from (f for f in reader.frames(int(indices[0]), int(indices[-1]) + 1) if f.index in wanted)
+        yield from PlateReader(self.shot.plate_path, self.shot.plate).chosen(indices)
 
 
 def unwrapped(faces: ShotFaces, frame: Frame, unwrap: Unwrapper, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -148,15 +147,22 @@ def shot_texture_model(faces: ShotFaces, actor: Path | None, report: Reporter) -
 
 
 @dataclass(frozen=True, eq=False)
-class _Crop:
+class MouthCrop:
+    """What one frame shows of the mouth."""
+
     index: int
     atlas: np.ndarray
     seen: np.ndarray
     shape: np.ndarray
     lips: np.ndarray
+    """(3,): the colour around the mouth, working space."""
+
+    def moved_by(self, frames: int) -> MouthCrop:
+        """The same at another time."""
+        return replace(self, index=self.index + frames)
 
 
-def _crop(faces: ShotFaces, geometry: MouthGeometry, frame: Frame) -> _Crop | None:
+def _crop(faces: ShotFaces, geometry: MouthGeometry, frame: Frame) -> MouthCrop | None:
     xy, _ = faces.vertices(frame.index)
     pose: MouthPose | None = geometry.pose(faces.solve.beta[frame.index], xy)
     if pose is None:
@@ -166,7 +172,23 @@ def _crop(faces: ShotFaces, geometry: MouthGeometry, frame: Frame) -> _Crop | No
     right, bottom = np.ceil(xy[geometry.ring].max(0)).astype(int) + 40
     working = to_working(np.ascontiguousarray(picture[top:bottom, left:right]), faces.shot.plate.linear)
     atlas, seen = geometry.crop(working, pose, (int(left), int(top)))
-    return _Crop(frame.index, atlas, seen, pose.shape, np.median(working.reshape(-1, 3), 0))
+    return MouthCrop(frame.index, atlas, seen, pose.shape, np.median(working.reshape(-1, 3), 0))
+
+
+def mouth_crops(faces: ShotFaces, geometry: MouthGeometry, chosen: np.ndarray, report: Reporter) -> list[MouthCrop]:
+    """What those frames show of the mouth."""
+    crops = []
+    report.step("mouth", 0, len(chosen))
+    for done, crop in enumerate(ordered_map(lambda f: _crop(faces, geometry, f), faces.frames(chosen)), 1):
+        if crop is not None:
+            crops.append(crop)
+        report.step("mouth", done, len(chosen))
+    return crops
+
+
+def lip_shade(crops: list[MouthCrop]) -> np.ndarray:
+    """(3,): the colour of the dark inside the mouth, working space."""
+    return np.minimum(np.median([c.lips for c in crops], 0) * LIP_SHADE, CAVITY)
 
 
 def shot_mouth(faces: ShotFaces, geometry: MouthGeometry, actor: Path | None, report: Reporter) -> tuple[MouthModel, MouthTrack] | None:
@@ -186,17 +208,10 @@ def shot_mouth(faces: ShotFaces, geometry: MouthGeometry, actor: Path | None, re
             return given or MouthModel.load(folder, MOUTH), MouthTrack(a["latents"], a["seen"])
     except MienError as error:
         report.warn(f"The mouth model of this shot is fitted again: {error}")
-    chosen = faces.samples()
-    model, crops = given, []
-    report.step("mouth", 0, len(chosen))
-    for done, crop in enumerate(ordered_map(lambda f: _crop(faces, geometry, f), faces.frames(chosen)), 1):
-        if crop is not None:
-            crops.append(crop)
-        report.step("mouth", done, len(chosen))
+    crops, model = mouth_crops(faces, geometry, faces.samples(), report), given
     if model is None and crops:
-        shade = np.minimum(np.median([c.lips for c in crops], 0) * LIP_SHADE, CAVITY)
         model = fit_mouth(np.stack([c.atlas for c in crops]), np.stack([c.seen for c in crops]), np.stack([c.shape for c in crops]),
-                          np.array([c.index for c in crops]), shade)
+                          np.array([c.index for c in crops]), lip_shade(crops))
     if model is None:
         write_json(about, {"key": key, "open": False})
         return None
@@ -208,13 +223,13 @@ def shot_mouth(faces: ShotFaces, geometry: MouthGeometry, actor: Path | None, re
     return model, track
 
 
-def _mouth_track(faces: ShotFaces, geometry: MouthGeometry, model: MouthModel, crops: list[_Crop], report: Reporter) -> MouthTrack:
+def _mouth_track(faces: ShotFaces, geometry: MouthGeometry, model: MouthModel, crops: list[MouthCrop], report: Reporter) -> MouthTrack:
     T = len(faces.solve.beta)
     latents, seen = np.zeros((T, *model.images.latent_shape), np.float32), np.zeros(T, np.float32)
     at_hand = {c.index for c in crops}
     rest = np.array([i for i in np.flatnonzero(faces.solve.solved) if i not in at_hand], int)
 
-    def encode(crop: _Crop) -> None:
+    def encode(crop: MouthCrop) -> None:
         expected = model.expected(crop.shape[None], np.array([crop.index]))
         latents[crop.index] = model.images.encode(crop.atlas[None], crop.seen[None], expected.reshape(1, *model.images.latent_shape))[0]
         seen[crop.index] = crop.seen.sum()

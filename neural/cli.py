@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..mesh.errors import MienError
+from . import level2_command as level2
 from .console import Console, console
 from .evaluate_cli import add_evaluate, run_evaluate
 from .failures import told
@@ -30,7 +31,7 @@ from .solve_cli import SOLVE_OPTIONS, add_solve, add_solve_options, run_check, r
 from .studies import command as studies
 from .version import mien_version
 
-TRACK_OPTIONS = ("face", "all_faces", "first_frame", "fps")
+TRACK_OPTIONS = ("face", "all_faces", "landmarks", "first_frame", "fps")
 PLATE_OPTIONS = (*TRACK_OPTIONS, *SOLVE_OPTIONS, "shot")
 """Of `mien edit`: they have a meaning only where a plate is given."""
 
@@ -102,6 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
     def add_track(p: argparse.ArgumentParser) -> None:
         p.add_argument("--face", type=_face, metavar="N", help="which face, counted from the largest on the first frame that shows one (0)")
         p.add_argument("--all-faces", action="store_true", default=None, help="track every face; the others get shot folders in SHOT/faces")
+        p.add_argument("--landmarks", choices=("mediapipe", "face-alignment"), help="who finds the landmarks (mediapipe)")
         p.add_argument("--first-frame", type=int, metavar="N", help="number of the plate's first frame (1; a sequence has its own)")
         p.add_argument("--fps", type=_rate, metavar="R", help="frame rate, such as 25 or 24000/1001 (the plate's own; 24 for a sequence)")
 
@@ -124,6 +126,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--neutralise", type=_unit, metavar="X", help="how much of the acted emotion is taken away, 0 to 1 (0)")
     p.add_argument("--editor", choices=("analytic", "gan"), help="level 1: recipes of facial actions, or the trained shape GAN (analytic)")
     p.add_argument("--actor", metavar="FOLDER", help="with --editor gan: networks made by 'mien train' (those in the shot folder, or shipped)")
+    level2.add_edit_arguments(p, _unit)
     p.add_argument("--glasses", choices=("auto", "on", "off"), help="keep the rims of glasses straight (auto)")
     p.add_argument("--shot", type=Path, metavar="SHOT", help="with a plate: keep the shot in this folder")
     add_track(p)
@@ -135,6 +138,8 @@ def build_parser() -> argparse.ArgumentParser:
     kinds = p.add_subparsers(dest="kind", required=True, metavar="KIND")
     text = "Train level 1, the shape GAN that the editor 'gan' uses."
     shape_command.add_arguments(kinds.add_parser("shape", help=text, description=text, parents=[common], allow_abbrev=False))
+    for kind, text in level2.KINDS.items():
+        level2.add_train_arguments(kinds.add_parser(kind, help=text, description=text, parents=[common], allow_abbrev=False))
 
     commands.add_parser("demo", help="Make a plate and run everything on it.", add_help=False)
     p = commands.add_parser("model", help="Face models: list, add, info.", description="Face models: those there are, and adding your own.",
@@ -200,7 +205,7 @@ def _edit(args: argparse.Namespace, terminal: Console) -> None:
     if wanted:
         params["others"] = {str(number): what for number, what in wanted.items()}
         args.all_faces = True
-    if settings := _given(args, "editor", "actor", "glasses"):
+    if settings := _given(args, "editor", "actor", "glasses") | level2.settings(args):
         params["settings"] = settings
     check_place(args.output)
     with contextlib.ExitStack() as stack:
@@ -236,7 +241,11 @@ def _selftest(args: argparse.Namespace, terminal: Console) -> None:
 
 
 def _train(args: argparse.Namespace, terminal: Console) -> None:
-    for line in shape_command.told(JOBS["train_shape"](shape_command.params_of(args), terminal)):
+    if args.kind in level2.KINDS:
+        lines = level2.told(JOBS[f"train_{args.kind}"](level2.params_of(args), terminal))
+    else:
+        lines = shape_command.told(JOBS["train_shape"](shape_command.params_of(args), terminal))
+    for line in lines:
         terminal.say(line)
 
 

@@ -17,7 +17,7 @@ from ..mesh.model import FaceModel, load_model
 from ..mesh.shot import Shot, Solve, Track
 from .appearance import ShotFaces, shot_mouth, shot_texture_model
 from .glasses import GLASSES_CHOICES, GlassesHold, wears_glasses
-from .level2 import TextureLayer
+from .level2 import TextureLayer, TextureModel
 from .media import Frame
 from .mouth import MouthGeometry, MouthLayer
 from .progress import Reporter
@@ -45,11 +45,13 @@ class EditSettings:
     shape_strength: float = 1.0
     """Level 1: part of the change of shape that is applied, 0 to 1; 0 is an edit without level 1."""
     texture: str = "on"
-    """Level 2, change of the skin's shading with the expression: "on" (the actor's own model, else one fitted to the shot) or "off"."""
+    """Level 2, change of the skin's shading with the expression: "on" (the actor folder's model, else one fitted to the shot) or "off"."""
     texture_strength: float = 1.0
     """Level 2: part of the change of texture that is applied, 0 to 2; 0 is an edit without level 2."""
     texture_borrow: float = 0.0
-    """Amount, 0 to 1, of the emotion directions in the actor folder, learnt from labelled takes (of this actor or another)."""
+    """Amount, 0 to 1, of the emotion directions in the actor folder, learnt from labelled takes of this actor or another.
+
+    Above 0 the change with the expression comes from the shot itself, as the folder may be a stranger's."""
     mouth: str = "fill"
     """The inside of the mouth: "fill" (teeth stay on skull and jaw, new openings are filled from the shot) or "off" (it bends with the lips)."""
     mouth_amount: float = 1.0
@@ -117,8 +119,9 @@ class ShotEditor:
         s = self.settings
         if s.texture == "off" or s.texture_strength == s.texture_borrow == 0:
             return None
-        model = shot_texture_model(ShotFaces(self.shot, self.track, self.solve, self.renderer), actor, report)
-        return TextureLayer(model, self.model, s.texture_strength, s.texture_borrow, self.shot.plate.linear)
+        borrowed = TextureModel.load(actor) if s.texture_borrow else None
+        model = shot_texture_model(ShotFaces(self.shot, self.track, self.solve, self.renderer), None if borrowed else actor, report)
+        return TextureLayer(model, borrowed, self.model, s.texture_strength, s.texture_borrow, self.shot.plate.linear)
 
     def _mouth(self, actor: Path, report: Reporter) -> MouthLayer | None:
         """Fits the mouth where that was not done yet. Warns where there is nothing to fill it with."""

@@ -4,13 +4,14 @@
 A job takes JSON-able parameters and a Reporter and returns a JSON-able result. Here parameters are checked and turned into
 the types of `stages`, which does the work and is imported, with everything heavy, only when a job runs.
 
-    track     plate, folder, [face, all_faces, first_frame, fps]        -> track_summary
-    solve     folder, [model, focal_mm, distortion, mask, identity, together] -> solve_summary
+    track     plate, folder, [face, all_faces, landmarks, first_frame, fps]        -> track_summary
+    solve     folder, [model, focal_mm, distortion, mask, identity, rnet, together] -> solve_summary
     check     folder, output, [codec]                        -> what check.check_movie returns
     bake      folder, [settings, frames]                     -> what stages.bake returns
     preview   folder, curves, index, output, [settings, side] -> what preview.preview returns
     layers    folder, output, [settings]                     -> what layers.write_layers returns
     edit      folder, output, [curves, controls, codec, settings, others] -> what stages.edit returns
+    train_texture, train_mouth  takes, output, [model]       -> what level2_train returns
     train_shape  output, [takes, cast, model, resume, start, jobs, settings] -> what shape_gan.run.train returns
     add_model  source, [name]                                -> models.add.model_info
     setup     folder, [device, requirements, wheels]         -> setup_engine.setup
@@ -23,6 +24,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -229,7 +231,8 @@ def solve_summary(shot: Shot) -> dict[str, Any]:
 # -- jobs ---------------------------------------------------------------------------------------------------------------
 
 def track(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
-    p = checked("track", params, {"plate": _path, "folder": _path}, {"face": _index, "all_faces": _flag, "first_frame": _whole, "fps": frame_rate})
+    p = checked("track", params, {"plate": _path, "folder": _path}, {"face": _index, "all_faces": _flag, "landmarks": _text,
+                                                                        "first_frame": _whole, "fps": frame_rate})
     from . import stages
     return track_summary(stages.track(p.pop("plate"), p.pop("folder"), **p, report=report))
 
@@ -237,7 +240,7 @@ def track(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
 def solve(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     """`together`: further shot folders of the same person, solved with one identity; their summaries are in the result's "together"."""
     p = checked("solve", params, {"folder": _path}, {"model": _text, "focal_mm": _positive, "distortion": _two, "mask": _text, "identity": _path,
-                                                      "together": _paths})
+                                                      "rnet": _path, "together": _paths})
     from . import stages
     first, *others = stages.solve_together([p.pop("folder"), *p.pop("together", [])], **p, report=report)
     return solve_summary(first) | ({"together": [solve_summary(shot) for shot in others]} if others else {})
@@ -342,6 +345,13 @@ def _curves(folder: Path, table: Path | None, controls: Mapping[str, float] | No
     return curves
 
 
+def _train_level2(kind: str, params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
+    """`takes` is a solved shot folder, a table of takes, or a folder of MEAD or RAVDESS."""
+    p = checked(f"train_{kind}", params, {"takes": _path, "output": _path}, {"model": _text})
+    from . import level2_train
+    return plain(getattr(level2_train, f"train_{kind}")(p.pop("takes"), p.pop("output"), **p, report=report))
+
+
 def train_shape(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     """`takes` is a table or a folder of MEAD or RAVDESS; `cast` adds the virtual cast; settings: see shape_gan.command."""
     p = checked("train_shape", params, {"output": _path}, {"takes": _path, "cast": _flag, "model": _text, "resume": _flag, "settings": _object,
@@ -382,5 +392,6 @@ def selftest(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
 
 
 JOBS: Mapping[str, JobFunction] = {"track": track, "solve": solve, "check": check, "bake": bake, "preview": preview, "layers": layers, "edit": edit,
+                                   "train_texture": partial(_train_level2, "texture"), "train_mouth": partial(_train_level2, "mouth"),
                                    "train_shape": train_shape, "add_model": add_model, "setup": setup, "demo_plate": demo_plate,
                                    "selftest": selftest}

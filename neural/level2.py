@@ -193,16 +193,25 @@ class _Part:
 class TextureLayer:
     """Adds differences of texture to face layers of one shot; a pure function of the frame once loaded."""
 
-    def __init__(self, model: TextureModel, face: FaceModel, strength: float, borrow: float, linear: bool):
-        self._facts, self._linear = (model.hash, strength, borrow, MOST_SIGMA, CHROMA), linear
+    def __init__(self, model: TextureModel, borrowed: TextureModel | None, face: FaceModel, strength: float, borrow: float, linear: bool):
+        """model moves with the expression; `borrowed` is whose emotion directions are added, `borrow` of them, in the UV that all faces share."""
+        self._facts, self._linear = (model.hash, borrowed.hash if borrowed else "", strength, borrow, CHROMA), linear
         self._unwrap = Unwrapper(face, model.images.size[0])
         groups = expression_groups(face)
         shown = weight_map(self._unwrap)
         expression = strength * model.expression
         self._parts = [_Part.of(model.images, shown * model.trust * where, group[:, None] * expression)
                        for group, where in zip(groups, group_maps(self._unwrap, groups))] if strength else []
-        self._borrowed = _Part.of(model.images, shown, borrow * model.emotions) if borrow else None
+        self._borrowed = self._fitted(borrowed, shown, borrow)
         self._triangles = face.uv_triangles.astype(np.int32)
+
+    def _fitted(self, borrowed: TextureModel | None, shown: np.ndarray, amount: float) -> _Part | None:
+        """Raises MienError when the textures differ in size."""
+        if borrowed is None:
+            return None
+        if borrowed.images.size[0] != self._unwrap.size:
+            raise MienError(f"The actor's texture model is {borrowed.images.size[0]} pixels wide, the shot's is {self._unwrap.size}; train it again.")
+        return _Part.of(borrowed.images, shown, amount * borrowed.emotions)
 
     @cached_property
     def hash(self) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from ...mesh.errors import MienError
 from ...mesh.files import atomic_path, check_arrays, write_json
@@ -110,8 +110,8 @@ class EigenImages:
     def save(self, folder: Path, name: str) -> None:
         arrays, description = model_files(folder, name)
         with atomic_path(arrays) as temporary:
-            save_file({"mean": np.ascontiguousarray(self.mean), "where": np.ascontiguousarray(self.where), "variance": self.variance,
-                       "components": self.components.astype(np.float16)}, temporary)
+            temporary.write_bytes(save({"mean": np.ascontiguousarray(self.mean), "where": np.ascontiguousarray(self.where),
+                                        "variance": self.variance, "components": self.components.astype(np.float16)}))
         write_json(description, {"schema": SCHEMA, "kind": self.kind, "noise": self.noise, "explained": self.explained})
 
     @classmethod
