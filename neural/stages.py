@@ -18,7 +18,7 @@ from .bake import bake
 from .edit import EditSettings, ShotEditor
 from .glasses import GLASSES_THRESHOLD, glasses_score
 from .media import Frame, PlateReader, open_writer, probe_plate, write_png
-from .parallel import ordered_map
+from .parallel import ahead, ordered_map
 from .progress import Reporter
 from .solving import Footage, solve_shots
 from .solving.gaze import blink_agreement
@@ -40,7 +40,7 @@ def track(plate: Path, folder: Path, *, face: int = 0, all_faces: bool = False, 
     tracking.BACKENDS. Raises MienError for a plate that cannot be read or shows no face; then nothing is written.
     """
     facts = probe_plate(plate, first_frame, **({"fps": fps} if fps else {}))
-    tracks = track_faces(PlateReader(Path(facts.path), facts).frames(), facts, report, backend=landmarks)
+    tracks = track_faces(ahead(PlateReader(Path(facts.path), facts).frames()), facts, report, backend=landmarks)
     chosen = chosen_face(tracks, face, facts, report)
     others = other_faces(tracks, face)
     if all_faces:
