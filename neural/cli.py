@@ -29,6 +29,7 @@ from .progress import Cancelled
 from .shape_gan import command as shape_command
 from .solve_cli import SOLVE_OPTIONS, add_solve, add_solve_options, run_check, run_solve, solve_given, tell_shot, tell_solve
 from .studies import command as studies
+from .stylegan import command as stylegan
 from .version import mien_version
 
 TRACK_OPTIONS = ("face", "all_faces", "landmarks", "first_frame", "fps")
@@ -140,6 +141,7 @@ def build_parser() -> argparse.ArgumentParser:
     shape_command.add_arguments(kinds.add_parser("shape", help=text, description=text, parents=[common], allow_abbrev=False))
     for kind, text in level2.KINDS.items():
         level2.add_train_arguments(kinds.add_parser(kind, help=text, description=text, parents=[common], allow_abbrev=False))
+    stylegan.add_arguments(kinds.add_parser("stylegan", help=stylegan.TEXT, description=stylegan.TEXT, parents=[common], allow_abbrev=False))
 
     commands.add_parser("demo", help="Make a plate and run everything on it.", add_help=False)
     p = commands.add_parser("model", help="Face models: list, add, info.", description="Face models: those there are, and adding your own.",
@@ -243,6 +245,8 @@ def _selftest(args: argparse.Namespace, terminal: Console) -> None:
 def _train(args: argparse.Namespace, terminal: Console) -> None:
     if args.kind in level2.KINDS:
         lines = level2.told(JOBS[f"train_{args.kind}"](level2.params_of(args), terminal))
+    elif args.kind == "stylegan":
+        lines = stylegan.told(JOBS["train_stylegan"](stylegan.params_of(args), terminal))
     else:
         lines = shape_command.told(JOBS["train_shape"](shape_command.params_of(args), terminal))
     for line in lines:

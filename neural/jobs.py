@@ -12,6 +12,7 @@ the types of `stages`, which does the work and is imported, with everything heav
     layers    folder, output, [settings]                     -> what layers.write_layers returns
     edit      folder, output, [curves, controls, codec, settings, others] -> what stages.edit returns
     train_texture, train_mouth  takes, output, [model]       -> what level2_train returns
+    train_stylegan  shots, output, [resume, settings, start, lpips_network, alexnet] -> what stylegan.command.train_stylegan returns
     train_shape  output, [takes, cast, model, resume, start, jobs, settings] -> what shape_gan.run.train returns
     add_model  source, [name]                                -> models.add.model_info
     setup     folder, [device, requirements, wheels]         -> setup_engine.setup
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from ..mesh.errors import MienError
 from ..mesh.frames import frame_ranges
 from .progress import Reporter
+from .stylegan.job import train_stylegan
 
 if TYPE_CHECKING:
     from ..mesh.emotion import EmotionCurves
@@ -393,5 +395,5 @@ def selftest(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
 
 JOBS: Mapping[str, JobFunction] = {"track": track, "solve": solve, "check": check, "bake": bake, "preview": preview, "layers": layers, "edit": edit,
                                    "train_texture": partial(_train_level2, "texture"), "train_mouth": partial(_train_level2, "mouth"),
-                                   "train_shape": train_shape, "add_model": add_model, "setup": setup, "demo_plate": demo_plate,
-                                   "selftest": selftest}
+                                   "train_shape": train_shape, "train_stylegan": train_stylegan, "add_model": add_model, "setup": setup,
+                                   "demo_plate": demo_plate, "selftest": selftest}

@@ -174,4 +174,4 @@ def checked(kind: type, values: dict[str, Any]) -> Any:
 
 def fixed_part(config: StyleGanConfig | PspConfig) -> dict[str, Any]:
     """What must not change when a training is resumed: everything but its length."""
-    return {k: v for k, v in asdict(config).items() if k not in ("kimg", "steps")}
+    return {k: v for k, v in asdict(config).items() if k not in ("kimg", "steps", "measure_kimg", "measure_count")}

@@ -27,6 +27,7 @@ from .data import split
 from .features import texture_distance, texture_features
 from .files import load_tensors, save_network, save_tensors, to_pixels, write_sheet
 from .generator import Generator
+from .published import Published
 from .trainer import Training
 
 CHECKPOINT, LOSSES, DISTANCES, SUMMARY = "checkpoint.safetensors", "losses.csv", "distances.csv", "train.json"
@@ -83,11 +84,11 @@ class Log:
 
 
 def train(textures: np.ndarray, folder: Path, config: StyleGanConfig, report: Reporter, *, resume: bool = False,
-          device: torch.device | None = None) -> dict[str, Any]:
+          start: Published | None = None, device: torch.device | None = None) -> dict[str, Any]:
     """Train on textures (N, size, size, 3) uint8 RGB; returns kimg, the best distance and where it was found.
 
     A cancelled training leaves a checkpoint and the best generator, a killed one its last; `resume` goes on from there and gives the same bytes
-    on a CPU as one that never stopped. Raises MienError when the folder holds another training.
+    on a CPU as one that never stopped. `start`: published networks to begin with. Raises MienError when the folder holds another training.
     """
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     deterministic(device)
@@ -99,7 +100,7 @@ def train(textures: np.ndarray, folder: Path, config: StyleGanConfig, report: Re
     truth = texture_features(as_tensor(held_out).float() / 127.5 - 1)
     floor = texture_distance(texture_features(pictures.float() / 127.5 - 1), truth)
     facts = {"settings": fixed_part(config), "textures": hashlib.sha256(np.ascontiguousarray(textures).tobytes()).hexdigest()[:16]}
-    training = Training(config, device)
+    training = Training(config, device, start)
     losses, distances = Log(folder / LOSSES, ("kimg", "g", "d", "r1", "path", "p")), Log(folder / DISTANCES, ("kimg", "distance", "p", "seconds"))
     done, spent, best = 0, 0.0, (float("inf"), 0.0)
     if resume and checkpoint.exists():
@@ -116,10 +117,7 @@ def train(textures: np.ndarray, folder: Path, config: StyleGanConfig, report: Re
     def save() -> None:
         losses.write()
         distances.write()
-        record = {"iteration": done, "seconds": time.monotonic() - started, "best": best, "facts": facts}
-        save_tensors(checkpoint, training.state(), record if record_time else {**record, "seconds": 0.0})
-
-    record_time = True
+        save_tensors(checkpoint, training.state(), {"iteration": done, "seconds": time.monotonic() - started, "best": best, "facts": facts})
 
     def measure() -> tuple[float, float]:
         distance, kimg = texture_distance(features_of(training.average, config.measure_count), truth), done * config.batch / 1000

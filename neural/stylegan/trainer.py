@@ -12,11 +12,13 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from ...mesh.errors import MienError
 from . import losses
 from .augment import augment, next_probability
 from .config import DiscriminatorConfig, GeneratorConfig, StyleGanConfig
 from .discriminator import Discriminator
 from .generator import Generator, random_noise
+from .published import Published
 
 PATH_EVERY, R1_EVERY, ADA_EVERY = 4, 16, 4
 """Iterations between two path length penalties, two R1 penalties (Karras et al. 2020, appendix B) and two steps of the augmentation."""
@@ -32,12 +34,20 @@ def r1_weight(config: StyleGanConfig) -> float:
 class Training:
     """Both networks, the averaged generator, both optimisers, and what the regularisers remember."""
 
-    def __init__(self, config: StyleGanConfig, device: torch.device):
+    def __init__(self, config: StyleGanConfig, device: torch.device, start: Published | None = None):
+        """start: published networks to begin with. Raises MienError when their pictures have another size."""
         torch.manual_seed(config.seed)
         self.config, self.device = config, device
         net = {"size": config.size, "channel_base": config.channel_base, "channel_max": config.channel_max}
-        self.generator = Generator(GeneratorConfig(z_dim=config.z_dim, w_dim=config.w_dim, mapping_layers=config.mapping_layers, **net)).to(device)
-        self.discriminator = Discriminator(DiscriminatorConfig(**net)).to(device)
+        generator = Generator(GeneratorConfig(z_dim=config.z_dim, w_dim=config.w_dim, mapping_layers=config.mapping_layers, **net))
+        discriminator = Discriminator(DiscriminatorConfig(**net))
+        if start is not None and start.generator is not None:
+            if start.generator.config.size != config.size:
+                raise MienError(f"The weights to start from make pictures of {start.generator.config.size} pixels; train with --size "
+                                f"{start.generator.config.size}.")
+            generator, discriminator = start.generator, start.discriminator or discriminator
+        self.generator = generator.to(device).train()
+        self.discriminator = discriminator.to(device).train()
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.adam_g = self._adam(self.generator, PATH_EVERY if config.path else 0)
         self.adam_d = self._adam(self.discriminator, R1_EVERY)
@@ -75,7 +85,7 @@ class Training:
 
     def _latents(self, batch: int, dice: torch.Generator) -> Tensor:
         """w+ (batch, layers, w_dim) of new z; some change to a second z from a random layer on (style mixing, Karras et al. 2019, section 3.1)."""
-        z = torch.randn((2, batch, self.config.z_dim), generator=dice, device=self.device)
+        z = torch.randn((2, batch, self.generator.config.z_dim), generator=dice, device=self.device)
         w = self.generator.mapping(z[0])
         with torch.no_grad():
             self.generator.mapping.w_avg.lerp_(w.mean(0), 1 - W_DECAY)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a trained StyleGAN and encoder to a texture model that edits can use: how the expression moves the latents, learnt on the actor's frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...mesh.emotion import EMOTIONS
+from ...mesh.model import load_model
+from ...mesh.shot import Shot
+from ..appearance import ShotFaces, base_texture, unwrapped
+from ..latent.eigen import EigenImages
+from ..level2 import TextureModel, regress
+from ..level2_train import open_faces
+from ..parallel import ordered_map
+from ..progress import Reporter
+from ..texture import Unwrapper
+from .latent import StyleGanImages
+
+COMPONENTS = 40
+"""Principal directions of the latents that the regression works in."""
+
+
+def write_actor(images: StyleGanImages, shots: list[Path], output: Path, report: Reporter) -> dict[str, Any]:
+    """Encode the shots' frames, learn the expression's directions and save ACTOR/texture.*; returns `predicted`."""
+    faces = [open_faces(shot, load_model(Shot.load(shot).model)) for shot in shots]
+    unwrap = Unwrapper(faces[0].renderer.model, images.size[0])
+    rows, latents, shown = [f.samples() for f in faces], [], np.zeros(images.size, np.float32)
+    for n, (f, some) in enumerate(zip(faces, rows)):
+        report.step("latents", n, len(faces))
+        part, seen = _latents(images, f, some, unwrap)
+        latents.append(part)
+        shown += seen / len(faces)
+    report.step("latents", len(faces), len(faces))
+    flat = np.concatenate(latents).reshape(sum(map(len, rows)), -1)
+    model = _moved(images, faces, rows, flat, shown)
+    model.save(output)
+    return {"frames": len(flat), "predicted": model.predicted}
+
+
+def _latents(images: StyleGanImages, faces: ShotFaces, some: np.ndarray, unwrap: Unwrapper) -> tuple[np.ndarray, np.ndarray]:
+    """(N, layers, w_dim) of those frames, and how often each texel is seen (S, S)."""
+    base, out, shown = base_texture(faces, images.size[0]), [], np.zeros(images.size, np.float32)
+    for texture, seen in ordered_map(lambda frame: unwrapped(faces, frame, unwrap, base), faces.frames(some)):
+        out.append(images.encode(texture[None])[0])
+        shown += seen / len(some)
+    return np.stack(out), shown
+
+
+def _moved(images: StyleGanImages, faces: list[ShotFaces], rows: list[np.ndarray], flat: np.ndarray, shown: np.ndarray) -> TextureModel:
+    """The regression of level 2 in the principal directions of the latents; the pictures of steps along them tell where it is trusted."""
+    mean = flat.mean(0)
+    _, scale, basis = np.linalg.svd(flat - mean, full_matrices=False)
+    basis, scale = basis[:COMPONENTS], scale[:COMPONENTS] / np.sqrt(max(len(flat) - 1, 1))
+    basis = basis[scale > 1e-6 * max(float(scale.max(initial=0)), 1e-12)]
+    scale = scale[: len(basis)]
+    few = (flat - mean) @ basis.T
+    of = np.repeat(np.arange(len(faces)), [len(r) for r in rows])
+    beta = np.concatenate([f.solve.beta[r] for f, r in zip(faces, rows)])
+    turned = np.concatenate([f.solve.rotation[r] for f, r in zip(faces, rows)])
+    takes = (of[:, None] == np.arange(1, len(faces))[None]).astype(float)
+    found = regress(few, beta, np.concatenate([turned, takes], 1), np.maximum(faces[0].renderer.model.expression_sigma, 1e-3))
+    centre = mean.reshape(1, *images.latent_shape).astype(np.float32)
+    steps = [images.delta(centre, (s * b).reshape(centre.shape).astype(np.float32))[0] / s for s, b in zip(scale, basis)]
+    near = EigenImages(images.decode(centre)[0], np.arange(images.size[0] * images.size[1], dtype=np.int32),
+                       np.stack(steps).reshape(len(steps), -1).astype(np.float32), (scale**2).astype(np.float32), 0.0, 1.0)
+    return TextureModel(images, (found.directions @ basis).astype(np.float32), np.zeros((len(EMOTIONS), flat.shape[1]), np.float32),
+                        found.trust(near, shown), found.predicted)
