@@ -55,6 +55,16 @@ def _unit(text: str) -> float:
     return value
 
 
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return value
+
+
 def _frames(p: argparse.ArgumentParser) -> None:
     p.add_argument("--frames", type=_range, metavar="A-B", help="numbers of the first and last frame (all)")
 
@@ -96,6 +106,7 @@ def add_studies(add: AddCommand, emotions: ParseEmotions) -> None:
     p.add_argument("shot", type=Path, metavar="SHOT", help="a solved shot folder")
     add_results(p)
     _frames(p)
+    p.add_argument("--apart", type=_seconds, default=0.5, metavar="S", help="seconds between a frame and the one that it is made of (0.5)")
     p.add_argument("--still", type=int, metavar="N", help="number of the frame whose pixels make all others (the one nearest to a face at rest)")
     add_weights(p)
 
@@ -169,7 +180,7 @@ def _ablation(args: argparse.Namespace, terminal: Console) -> None:
 def _reenact(args: argparse.Namespace, terminal: Console) -> None:
     from . import reenact
     from .run import by_name, comparison
-    result = reenact.reenact(args.shot, frames=args.frames, still=args.still, weights=weights_of(args), report=terminal)
+    result = reenact.reenact(args.shot, frames=args.frames, still=args.still, apart=args.apart, weights=weights_of(args), report=terminal)
     reenact.write(result, html=args.html, json=args.json)
     tell_table(*comparison(reenact.ROWS, {k: by_name(v) for k, v in result.measures.items()}), terminal)
 

@@ -42,6 +42,7 @@ from .run import (
     write_study,
 )
 
+BEFORE = "frames before"
 APART = 0.5
 """Seconds between a frame and the one whose pixels it is made of."""
 HELD = 12
@@ -131,27 +132,28 @@ class Reenactment:
     measures: dict[str, list[Measure]]
 
 
-def reenact(folder: Path, *, frames: tuple[int, int] | None = None, still: int | None = None, weights: Weights = Weights(),
+def reenact(folder: Path, *, frames: tuple[int, int] | None = None, still: int | None = None, apart: float = APART, weights: Weights = Weights(),
             report: Reporter) -> Reenactment:
     """Render every frame of other frames' pixels and compare.
 
-    still: number of the frame whose pixels make all others; the one nearest to rest where None. Raises MienError.
+    still: number of the frame whose pixels make all others; the one nearest to rest where None; apart: seconds to the frame before. Raises
+    MienError.
     """
     shot = solved_shot(folder)
     editor = ShotEditor(shot, EmotionCurves.constant(shot.plate.frame_count), EditSettings(glasses="off"), report)
-    apart = max(1, round(APART * float(shot.plate.rate)))
-    indices = [i for i in chosen_frames(shot, frames) if i >= apart]
+    back = max(1, round(apart * float(shot.plate.rate)))
+    indices = [i for i in chosen_frames(shot, frames) if i >= back]
     if len(indices) < 3:
-        raise MienError(f"{folder} has too few frames for a reenactment, which looks {APART:g} s back; choose more frames.")
-    maker = Reenactor(editor, apart, indices[0])
+        raise MienError(f"{folder} has too few frames for a reenactment, which looks {apart:g} s back; choose more frames or a shorter way back.")
+    maker = Reenactor(editor, back, indices[0])
     index = maker.still_index(indices) if still is None else chosen_frames(shot, (still, still))[0]
     maker.keep(index)
     number = shot.frame_number(index)
-    variants = [Variant("half a second before", f"pixels of {apart} frames before, moved to this frame's coefficients", maker.before),
+    variants = [Variant(BEFORE, f"pixels of {back} frames before, moved to this frame's coefficients", maker.before),
                 Variant("from one still", f"pixels of frame {number} alone, moved to every frame's coefficients", maker.of_still),
-                Variant("not moved", f"pixels of {apart} frames before, not moved: the figure to beat", maker.unmoved)]
+                Variant("not moved", f"pixels of {back} frames before, not moved: the figure to beat", maker.unmoved)]
     run = run_variants(shot, variants, indices, weights, report, "reenact")
-    return Reenactment(run, number, apart, {v.name: variant_measures(run, v, weights) for v in run.variants})
+    return Reenactment(run, number, back, {v.name: variant_measures(run, v, weights) for v in run.variants})
 
 
 def page(result: Reenactment) -> Page:
@@ -161,7 +163,7 @@ def page(result: Reenactment) -> Page:
                f"{run.frames_text.capitalize()} of {run.shot.plate_path}, each made of another frame's pixels and compared with the film.")
     columns = {name: by_name(m) for name, m in result.measures.items()}
     best = columns[run.variants[0].name]
-    out.cards([("PSNR in the face, half a second before", best["PSNR, face"]), ("SSIM of the face", best["SSIM, face"]),
+    out.cards([("PSNR in the face, made of frames before", best["PSNR, face"]), ("SSIM of the face", best["SSIM, face"]),
                ("mean RGB distance in the face (FAPD)", best["FAPD"]), ("AED, expression", best["AED"]),
                ("correlation of the lips' gap", best["correlation of the gap"])])
     out.picture(sheet_of(run), "The film, and its frames made of other frames' pixels")
