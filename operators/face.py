@@ -300,31 +300,6 @@ def select_face(context: bpy.types.Context, face: bpy.types.Object) -> None:
         face.select_set(True)
 
 
-class MIEN_OT_use_face(bpy.types.Operator):
-    """Work on this shot: select its face, and take over its range, rate, size, camera and plate"""
-
-    bl_idname = "mien.use_face"
-    bl_label = "Work on Shot"
-    bl_options = {"REGISTER", "UNDO"}
-
-    face: bpy.props.StringProperty(name="Face", description="The face object of the shot")
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        scene = context.scene
-        face = scene.objects.get(self.face)
-        if not shots.is_face(face):
-            self.report({"ERROR"}, f"'{self.face}' is no face of Mien in this scene; press Import Face.")
-            return {"CANCELLED"}
-        try:
-            shot = Shot.load(shots.absolute(face.mien.shot_folder))
-        except MienError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        use_face(scene, face, shot)
-        select_face(context, face)
-        return {"FINISHED"}
-
-
 class MIEN_OT_import_face(bpy.types.Operator):
     """Bring the solved face, its performance, the camera and the plate into this scene; again: replace them and keep the emotion keys"""
 
@@ -356,4 +331,4 @@ class MIEN_OT_import_face(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (MIEN_OT_use_face, MIEN_OT_import_face)
+CLASSES = (MIEN_OT_import_face,)

@@ -15,6 +15,8 @@ from pathlib import Path
 import bpy
 from bpy.app.handlers import persistent
 
+from . import shots
+
 TAG = "mien_shot"
 """Custom property of composite and delivery scenes: their shot folder."""
 
@@ -49,6 +51,15 @@ def moved(stored: str, before: str, after: str) -> str:
         return bpy.path.relpath(path, start=after) if after else path
     except ValueError:  # another drive
         return path
+
+
+def find_again(folder: Path, solve: str) -> list[bpy.types.Object]:
+    """A shot folder that was moved or renamed by hand: faces whose folder is gone and whose solve is this one's belong to `folder` from now on."""
+    lost = [face for face in bpy.data.objects if face.library is None and shots.is_face(face) and face.mien.solve_hash == solve
+            and not (shots.absolute(face.mien.shot_folder) / "shot.json").exists()]
+    gone = {shots.absolute(face.mien.shot_folder) for face in lost}
+    rewrite(lambda stored: shots.stored_path(folder) if shots.absolute(stored) in gone else stored)
+    return lost
 
 
 def base() -> str:

@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
 
 from ..mesh.errors import MienError
 from ..mesh.shot import Shot
-from . import shot_items, shots
+from . import paths, shot_items, shots
 
 MOVIES = frozenset((".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mxf", ".mpg", ".mpeg", ".mts", ".m2ts", ".ogv", ".wmv", ".flv", ".3gp"))
 STILLS = frozenset((".png", ".tif", ".tiff", ".jpg", ".jpeg", ".exr", ".dpx"))
 NUMBER = re.compile(r"(\d+)(?=\D*$)")
 """The frame number in the name of a picture: its last run of digits."""
+HASHES = re.compile("#+")
 SAVE_FIRST = "Save the .blend file first (File > Save): Mien keeps a shot's data beside it"
 
 
@@ -56,13 +58,27 @@ def folder_for(plate: Path, beside: Path) -> Path:
         number += 1
 
 
+def find_plate_again(settings: bpy.types.PropertyGroup, plate: Path) -> Path | None:
+    """The shot folder in use, when its plate was moved: it is gone from its place and the chosen file has its name."""
+    folder = shots.absolute(settings.shot_folder) if settings.shot_folder else None
+    if folder is None or not (folder / "shot.json").exists():
+        return None
+    shot = Shot.load(folder)
+    before = shot.plate_path
+    if before.name != plate.name or (before.parent.is_dir() and any(before.parent.glob(HASHES.sub("*", before.name)))):
+        return None
+    shot.plate = replace(shot.plate, path=shot.relative_plate(plate))
+    shot.save()
+    return folder
+
+
 def choose_plate(scene: bpy.types.Scene, path: Path) -> Path:
     """Make the footage the scene's shot; returns its shot folder, which the tracking will make. Raises MienError."""
     if not bpy.data.filepath:
         raise MienError(SAVE_FIRST + ".")
     plate = as_plate(path.absolute())
-    folder = folder_for(plate, Path(bpy.data.filepath).parent)
     settings = scene.mien
+    folder = find_plate_again(settings, plate) or folder_for(plate, Path(bpy.data.filepath).parent)
     if not settings.shot_folder or shots.absolute(settings.shot_folder) != folder:
         settings.face = None
     settings.plate, settings.shot_folder = shots.stored_path(plate), shots.stored_path(folder)
@@ -133,8 +149,11 @@ class MIEN_OT_open_shot(bpy.types.Operator):
         except MienError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        shots.forget()
+        found = paths.find_again(shot.folder, shots.shot_info(shots.absolute(str(shot.folder))).solve_hash)
+        face = next((face for face in found if context.scene.objects.get(face.name) == face), None)
         settings = context.scene.mien
-        settings.plate, settings.shot_folder, settings.face = shots.stored_path(shot.plate_path), shots.stored_path(shot.folder), None
+        settings.plate, settings.shot_folder, settings.face = shots.stored_path(shot.plate_path), shots.stored_path(shot.folder), face
         shots.forget()
         shot_items.enlist(context.scene)
         shot_items.let_go(context)

@@ -93,6 +93,11 @@ def draw_next(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if engine.STATE.running:
         running(layout, engine.STATE.title)
         return
+    face, info = shots.active_face(context), current(context)
+    if face is not None and info is not None and info.shot is None and not info.problem:
+        text(layout, context, f"{info.folder.name} is not in {info.folder.parent}: put it back, or show where it is now.", PROBLEM)
+        layout.operator("mien.open_shot", icon="FILE_FOLDER")
+        return
     operator, label, icon = next_action(context)
     row = layout.row()
     row.operator_context = "INVOKE_DEFAULT"

@@ -93,12 +93,6 @@ class MIEN_PT_face(Step, bpy.types.Panel):
             layout.label(text=face.name, icon="OUTLINER_OB_MESH")
             if shots.face_stale(face, current(context)):
                 text(layout, context, "Out of date: the shot was solved again since.", STALE)
-        others = shots.faces(context.scene)
-        if len(others) > 1:
-            column = layout.column(align=True)
-            for other in others:
-                active = other == face
-                column.operator("mien.use_face", text=other.name, icon=DONE if active else "BLANK1", depress=active).face = other.name
         layout.operator("mien.import_face", icon="IMPORT", text="Import Again" if face else "Import Face")
 
 

@@ -77,6 +77,34 @@ def test_moved_and_renamed_with_its_shot_folders(blender, two_shots, tmp_path) -
     check(blender, moved)
 
 
+def test_a_shot_folder_renamed_by_hand_is_found_again(blender, two_shots) -> None:
+    """Open Shot Folder brings the face back with its keys, instead of a second one."""
+    from mien.operators import shots
+    scene = blender.context.scene
+    face = scene.mien.face
+    face.mien.happy = 0.4
+    face.keyframe_insert("mien.happy", frame=1001)
+    renamed = two_shots.parent / "two graded.mien"
+    (two_shots.parent / "two.mien").rename(renamed)
+    assert blender.ops.mien.open_shot(directory=str(renamed)) == {"FINISHED"}
+    assert scene.mien.face == face
+    assert shots.absolute(face.mien.shot_folder) == renamed
+    assert [item.name for item in scene.mien.shots] == ["one", "two graded"]
+    composite = next(s for s in blender.data.scenes if s.get("mien_shot"))
+    assert shots.absolute(composite["mien_shot"]) == renamed
+    assert len(shots.faces(scene)) == 2
+
+
+def test_a_plate_moved_by_hand_is_found_again(blender, two_shots, tmp_path) -> None:
+    from mien.mesh.shot import Shot
+    folder, elsewhere = two_shots.parent / "two.mien", tmp_path / "footage elsewhere"
+    shutil.move(two_shots.parent / "footage", elsewhere)
+    assert blender.ops.mien.choose_plate(filepath=str(elsewhere / "two.1002.png")) == {"FINISHED"}
+    assert Path(blender.path.abspath(blender.context.scene.mien.shot_folder)).resolve() == folder.resolve()
+    assert Shot.load(folder).plate_path.resolve() == elsewhere / "two.####.png"
+    assert (folder / "solve.npz").exists()
+
+
 def test_undo_after_save_as(blender, two_shots, tmp_path) -> None:
     """Undo brings back property values from before Save As, whose paths were told from the old folder."""
     from mien.operators import paths
