@@ -4,7 +4,7 @@
     python -m mien.neural.solving.truth [--model NAME] [--sequences 12] [--frames 120] [--noise 0.5] [--json FILE]
 
 Each take has an actor of the virtual cast (`shape_gan/cast.py`: speech, blinks, glances, an emotion), a head that turns, nods and
-sways, and a lens of 24 to 135 mm drawn evenly on a logarithmic scale. The face is 130 to 190 pixels between the outer eye corners on a
+sways, and a lens of 24 to 135 mm, spread evenly on a logarithmic scale. The face is 130 to 190 pixels between the outer eye corners on a
 1280 x 720 picture. Landmarks get independent Gaussian noise on x and y and have no depth: what a tracker guesses of depth is no truth.
 
 Sizes: a picture never tells a large head far away from a small one near, so head-frame shapes are compared up to one scale per take,
@@ -35,6 +35,7 @@ from .solve import solve_track
 SIZE = (1280, 720)
 LENSES = (24.0, 135.0)
 """mm on a 36 mm wide sensor."""
+GOLDEN = (5**0.5 - 1) / 2
 EYES = (130.0, 190.0)
 """Pixels between the outer eye corners, at the middle of a take."""
 TURNS = (0.16, 0.32, 0.07)
@@ -62,13 +63,14 @@ class Truth:
 
 def make_take(model: FaceModel, seed: int, *, frames: int = 120, noise: float = 0.5, lens: float | None = None,
               alpha: np.ndarray | None = None) -> tuple[Track, Plate, Truth]:
-    """A made-up take. noise: standard deviation of a landmark on each axis, pixels; lens in mm and alpha (A,): drawn when None."""
+    """A made-up take. noise: standard deviation of a landmark on each axis, pixels; lens in mm and alpha (A,): chosen when None."""
     rng = np.random.default_rng((31, seed))
     cast = cast_data(model, CastConfig(takes=1, frames=frames), seed, 1, noise=0)
     chosen = cast.take == rng.integers(len(EMOTIONS) + 1)
     beta = cast.beta[chosen]
     alpha = cast.alpha[chosen][0] if alpha is None else alpha
-    lens = float(np.exp(rng.uniform(*np.log(LENSES)))) if lens is None else lens
+    if lens is None:  # the golden ratio's multiples fill the range evenly, however many takes there are
+        lens = float(LENSES[0] * (LENSES[1] / LENSES[0]) ** (seed * GOLDEN % 1))
     camera = Camera.centred(*SIZE, lens / 36 * max(SIZE))
     distance = camera.focal * model.eye_distance / rng.uniform(*EYES)
     rotation = sway(rng, frames, 3) * TURNS
