@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The pictures of the manual and the tutorial, from the real application: the tutorial itself, played on the demo's plate.
 
-    blender --window-geometry 0 0 1600 900 --python docs/screenshots.py -- [--out docs/images] [--engine PYTHON]
+    blender --window-geometry 0 0 1600 900 --python docs/screenshots.py -- [--out docs/images] [--engine PYTHON] [--plate demo_plate.mp4]
 
-Mien must be installed and switched on. Works in a temporary folder, changes no preferences on disk, and ends Blender when it is done. Exits
-with 1, and says why, when a step does not do what the tutorial promises.
+Mien must be installed and switched on. Where Blender cannot read its own window (its pictures are black, as with software OpenGL), name a command
+that takes a file name: --grab "import -window root". Works in a temporary folder, changes no preferences on disk, and ends Blender when it is
+done. Exits with 1, and says why, when a step does not do what the tutorial promises.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import shlex
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -42,8 +46,8 @@ def module(name: str):
 class Tour:
     """The tutorial as a generator: it yields seconds, or what it waits for, and Blender draws meanwhile."""
 
-    def __init__(self, out: Path, engine: str):
-        self.out, self.folder = out, Path(tempfile.mkdtemp(prefix="mien-tour-"))
+    def __init__(self, out: Path, engine: str, plate: Path | None, grab: list[str]):
+        self.out, self.plate, self.grab, self.folder = out, plate, grab, Path(tempfile.mkdtemp(prefix="mien-tour-"))
         self.engine, self.shots, self.result = module("operators.engine"), module("operators.shots"), module("operators.result")
         addon = bpy.context.preferences.addons[self.engine.PACKAGE].preferences
         if engine:
@@ -76,18 +80,23 @@ class Tour:
         if self.engine.STATE.error:
             raise RuntimeError(self.engine.STATE.error)
 
-    def scroll(self, pixels: int) -> None:
-        """The sidebar down by that much."""
+    def scroll(self, turns: int) -> None:
+        """The sidebar down by that many turns of the mouse wheel."""
         area = self.area("VIEW_3D")
         with bpy.context.temp_override(window=self.window, area=area, region=next(r for r in area.regions if r.type == "UI")):
-            bpy.ops.view2d.scroll_down(deltay=pixels)
+            for _ in range(turns):
+                bpy.ops.view2d.scroll_down()
 
     def picture(self, name: str) -> Iterator[Wait]:
         """The window as a JPEG of the manual's width, once it has been drawn."""
-        yield 1.0
+        yield 0.5
         path = self.folder / f"{name}.png"
         with bpy.context.temp_override(window=self.window):
-            bpy.ops.screen.screenshot(filepath=str(path))
+            bpy.ops.wm.redraw_timer(type="DRAW_WIN_SWAP", iterations=1)
+            if self.grab:
+                subprocess.run([*self.grab, str(path)], check=True)
+            else:
+                bpy.ops.screen.screenshot(filepath=str(path))
         image = bpy.data.images.load(str(path))
         image.scale(WIDTH, round(image.size[1] * WIDTH / image.size[0]))
         image.file_format = "JPEG"
@@ -112,8 +121,13 @@ class Tour:
         yield from self.finish()
 
     def footage(self) -> Iterator[Wait]:
-        self.call(bpy.ops.mien.demo_plate)
-        yield from self.job()
+        if self.plate is None:
+            self.call(bpy.ops.mien.demo_plate)
+            yield from self.job()
+        else:
+            plate = self.folder / "demo_plate.mp4"
+            shutil.copyfile(self.plate, plate)
+            self.call(bpy.ops.mien.choose_plate, filepath=str(plate))
         self.call(bpy.ops.mien.track)
         yield lambda: self.engine.STATE.fraction > 0.4 or not self.engine.STATE.running
         yield from self.picture("tutorial_2_track")
@@ -143,7 +157,7 @@ class Tour:
             bpy.ops.graph.view_all()
         self.recentre()
         yield 1.0
-        self.scroll(430)
+        self.scroll(11)
         yield from self.picture("tutorial_4_emotion")
 
     def recentre(self) -> None:
@@ -182,7 +196,7 @@ class Tour:
     def finish(self) -> Iterator[Wait]:
         self.call(bpy.ops.mien.bake)
         yield lambda: self.engine.STATE.fraction > 0.5 or not self.engine.STATE.running
-        self.scroll(420)
+        self.scroll(9)
         yield from self.picture("tutorial_6_bake")
         yield from self.job()
         self.call(bpy.ops.mien.composite)
@@ -208,8 +222,10 @@ def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--out", type=Path, default=Path(__file__).resolve().parent / "images")
     arguments.add_argument("--engine", default="")
+    arguments.add_argument("--plate", type=Path, help="a demo plate made before, which saves making one")
+    arguments.add_argument("--grab", default="", help="a command that writes a picture of the screen")
     options = arguments.parse_args(sys.argv[sys.argv.index("--") + 1:] if "--" in sys.argv else [])
-    tour = Tour(options.out.resolve(), options.engine)
+    tour = Tour(options.out.resolve(), options.engine, options.plate, shlex.split(options.grab))
     steps = tour.steps()
     state: dict[str, object] = {"wait": 0.0, "since": time.monotonic()}
 

@@ -36,6 +36,9 @@ SETTLE = 0.06
 SIDE = 1024
 """The longer side of a picture at most, in pixels: more does not fit into a viewport, and its transfer would hold Blender up."""
 
+STAGE = "preview"
+"""The engine's name for making the picture itself."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -74,6 +77,7 @@ class Preview:
         """One sentence when the last picture could not be made."""
         self._asked: tuple[Wanted, float, Path] | None = None
         self._last: tuple[Wanted | None, float] = None, 0.0
+        self._stage = ""
 
     def close(self) -> None:
         """End the engine and remove the files."""
@@ -85,9 +89,19 @@ class Preview:
         """Is there a picture to come?"""
         return wanted is not None and not self.problem and (self.picture is None or self.picture.wanted != wanted)
 
+    @property
+    def stage(self) -> str:
+        """What the engine learns of the shot before the first picture, such as "textures 40 %"; "" otherwise."""
+        progress = self.job.progress if self.job is not None else None
+        if progress is None or progress.stage == STAGE or not progress.total:
+            return ""
+        return f"{progress.stage} {10 * (10 * progress.done // progress.total)} %"
+
     def advance(self, face: bpy.types.Object | None, frame: int, now: float, *, ask: bool = True) -> bool:
         """Take what the engine has, and ask for what is missing; `now` in seconds. True when something new is to be drawn. Never blocks."""
-        news = self._take(now)
+        news, before = self._take(now), self._stage
+        self._stage = self.stage
+        news = news or self._stage != before
         wanted = wanted_of(face, frame) if face is not None else None
         if wanted != self._last[0]:
             self._last, self.problem = (wanted, now), ""

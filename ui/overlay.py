@@ -65,7 +65,7 @@ def draw_result(context: bpy.types.Context, face: bpy.types.Object, preview: res
     elif wanted is None:
         state = "Result preview: this frame is outside the shot"
     elif preview.waiting_for(wanted):
-        state = "Result preview: " + ("waits for the playback to stop" if result.playing() else WORKING[picture is None])
+        state = "Result preview: " + ("waits for the playback to stop" if result.playing() else preview.stage or WORKING[picture is None])
     else:
         state = f"Result preview: frame {frame}" + ("" if picture is None or picture.box else " has no face, it stays as filmed")
     say(context, [state])
