@@ -31,7 +31,7 @@ from .progress import Reporter
 from .rendering import PlateRenderer
 from .texture import Unwrapper
 
-APPEARANCE_VERSION = 5
+APPEARANCE_VERSION = 6
 """Raise it when the same shot gives other models."""
 SAMPLES = 150
 """Frames that models are fitted to at most, so that memory does not grow with the clip."""

@@ -33,7 +33,7 @@ RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Candidates for the ridge, in units of the performance's own spread; the one that predicts left-out stretches of time best is taken."""
 BLOCKS = 5
 """Stretches of time that are left out in turn."""
-MOST_SIGMA = 1.5
+MOST_SIGMA = 1.0
 """The apex of an expression direction moves no latent by more than this many of its standard deviations in the shot."""
 CHROMA = 0.5
 """Part of a difference's colour that is kept: brightness makes wrinkles, colour makes clowns."""

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Level 2 and the mouth inside an edit: zero is zero, linear, only where it belongs, and part of a bake's hash."""
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.mesh.emotion import EmotionCurves
+from mien.mesh.errors import MienError
+from mien.mesh.model import load_model
+from mien.mesh.shot import Track
+from mien.neural.appearance import ShotFaces, base_texture, unwrapped
+from mien.neural.edit import EditSettings, ShotEditor
+from mien.neural.latent.eigen import EigenFit
+from mien.neural.level2 import SIZE, TextureLayer, TextureModel, expression_groups, group_maps, weight_map
+from mien.neural.media import PlateReader
+from mien.neural.mouth.model import fit_mouth
+from mien.neural.progress import Silent
+from mien.neural.rendering import FaceLayer
+from mien.neural.texture import Unwrapper, fill_mirrored
+from mien.tests.neural.portraits import FRAMES
+
+
+@pytest.fixture(scope="module")
+def face():
+    return load_model("default")
+
+
+@pytest.fixture(scope="module")
+def texture_model(face):
+    """Two patterns, moved by a smile and by the inner brow."""
+    y, x = np.mgrid[:SIZE, :SIZE] / SIZE
+    base = np.full((SIZE, SIZE, 3), 0.5, np.float32)
+    fit = EigenFit(weight_map(Unwrapper(face, SIZE)) > 0.02, 2, base)
+    waves = np.stack([np.sin(40 * x), np.sin(37 * y)])[..., None] * 0.05
+    random = np.random.default_rng(0)
+    fit.add((base + np.tensordot(random.normal(0, 1, (12, 2)), waves, 1)).astype(np.float32))
+    directions = np.zeros((face.expression_count, 2), np.float32)
+    directions[face.expression_index["mouthSmileLeft"], 0] = 20
+    directions[face.expression_index["browInnerUpLeft"], 1] = 20
+    images = fit.model()
+    return TextureModel(images, directions, np.ones((7, 2), np.float32), np.ones((SIZE, SIZE), np.float32), 0.5)
+
+
+def beta_of(face, **values):
+    beta = np.zeros(face.expression_count, np.float32)
+    for name, value in values.items():
+        beta[face.expression_index[name]] = value
+    return beta
+
+
+def test_delta_is_zero_at_zero_and_linear(face, texture_model):
+    layer = TextureLayer(texture_model, None, face, 1.0, 0.0, False)
+    none = np.zeros(7, np.float32)
+    assert layer.delta(np.zeros(face.expression_count, np.float32), none) is None
+    one, half = (layer.delta(beta_of(face, mouthSmileLeft=v), none) for v in (1.0, 0.5))
+    assert np.abs(one).max() > 0.01 and np.allclose(one, 2 * half, atol=1e-6)
+    strong = TextureLayer(texture_model, None, face, 2.0, 0.0, False).delta(beta_of(face, mouthSmileLeft=0.5), none)
+    assert np.allclose(one, strong, atol=1e-6)
+
+
+def test_a_smile_draws_nothing_on_the_forehead(face, texture_model):
+    layer = TextureLayer(texture_model, None, face, 1.0, 0.0, False)
+    none = np.zeros(7, np.float32)
+    smile, brow = (np.abs(layer.delta(beta_of(face, **{name: 1.0}), none)).max(2) for name in ("mouthSmileLeft", "browInnerUpLeft"))
+    top, bottom = slice(0, SIZE // 5), slice(3 * SIZE // 4, SIZE)
+    assert not smile[top].any() and smile[bottom].any()
+    assert brow[top].any() and not brow[bottom].any()
+
+
+def test_borrowed_directions_follow_the_emotion(face, texture_model):
+    layer = TextureLayer(texture_model, texture_model, face, 0.0, 0.5, False)
+    e = np.zeros(7, np.float32)
+    assert layer.delta(beta_of(face, mouthSmileLeft=1.0), e) is None
+    e[4] = 0.5
+    one = layer.delta(beta_of(face), e)
+    assert np.allclose(layer.delta(beta_of(face), 2 * e), 2 * one, atol=1e-6)
+    assert TextureLayer(texture_model, texture_model, face, 0.0, 1.0, False).hash != layer.hash
+
+
+@pytest.mark.parametrize("dtype, linear", [(np.uint8, False), (np.uint16, False), (np.float32, True)])
+def test_differences_are_added_in_the_plates_own_space(face, texture_model, dtype, linear):
+    layer = TextureLayer(texture_model, None, face, 1.0, 0.0, linear)
+    top = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    value = 0.2 if linear else 0.5
+    patch = np.full((320, 320, 3), value * top, dtype)
+    xy = face.mean[:, :2] * 1500 + 160
+    before = FaceLayer((0, 0, 320, 320), patch, np.ones((320, 320), np.float32), np.zeros((320, 320, 2), np.float32))
+    after = layer.over(before, beta_of(face, mouthSmileLeft=1.0), np.zeros(7, np.float32), xy, face.mean[:, 2] + 0.5)
+    assert after.patch.dtype == dtype and np.array_equal(before.patch, np.full((320, 320, 3), value * top, dtype))
+    changed = (after.patch != patch).any(2)
+    assert 1000 < changed.sum() < 0.6 * changed.size
+    assert np.array_equal(after.patch[:60], patch[:60])  # a forehead, and nothing
+    delta = np.abs(layer.delta(beta_of(face, mouthSmileLeft=1.0), np.zeros(7, np.float32))).max()
+    got = np.abs(after.patch.astype(np.float64) - patch.astype(np.float64)).max() / top
+    assert 0.4 * delta < got < 1.5 * delta  # sRGB's slope against linear light at 0.2 is 1 / 0.9, and it goes on falling
+
+
+def test_groups_share_out_all_directions_and_their_places(face):
+    groups = expression_groups(face)
+    assert np.array_equal(groups.sum(0), np.ones(face.expression_count))
+    named = [face.expression_names[int(np.flatnonzero(g)[0])] for g in groups]
+    assert named[0].startswith("brow")
+    maps = group_maps(Unwrapper(face, 128), groups)
+    assert maps.min() >= 0 and maps.max() <= 1.001 and (maps.max((1, 2)) > 0.9).all()
+
+
+def test_the_mirror_finds_the_other_cheek(face):
+    unwrap = Unwrapper(face, 256)
+    mirror, inside = unwrap.mirror(), unwrap.carry(np.ones((face.vertex_count, 1), np.float32))[1]
+    x = unwrap.carry(face.mean[:, :1])[0][..., 0]
+    across = cv2.remap(x, mirror[..., 0], mirror[..., 1], cv2.INTER_LINEAR)
+    core = cv2.erode(inside.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    assert np.abs(across + x)[core].mean() < 0.001  # metres
+    texture = np.repeat(inside[..., None] * np.float32(100), 3, 2)
+    known = inside & (x < 0.02)
+    filled, now = fill_mirrored(texture * known[..., None], known, mirror)
+    assert now[core].mean() > 0.95 and np.abs(filled[core & now] - 100).mean() < 2
+
+
+def test_unwrapping_and_holes(shot):
+    editor = ShotEditor(shot, EmotionCurves.constant(FRAMES), EditSettings(), Silent())
+    faces = ShotFaces(shot, editor.track, editor.solve, editor.renderer)
+    base = np.full((256, 256, 3), 0.25, np.float32)
+    texture, seen = unwrapped(faces, PlateReader(shot.plate_path, shot.plate).frame(3), Unwrapper(editor.model, 256), base)
+    assert seen.max() == 1 and np.array_equal(texture[seen == 0], base[seen == 0])
+    neutral = base_texture(faces, 256)
+    sure = seen > 0.99
+    assert np.sqrt(((texture - neutral)[sure] ** 2).mean()) < 0.04  # the frame looks as the shot does
+
+
+# -- the mouth ------------------------------------------------------------------------------------------------------------
+
+def rendered(shot, index=4, emotion="surprised", **settings):
+    """Plate, layer and editor of one frame."""
+    editor = ShotEditor(shot, EmotionCurves.constant(FRAMES, **{emotion: 1.0}, mouth=0.0), EditSettings(**settings), Silent())
+    plate = PlateReader(shot.plate_path, shot.plate).frame(index).pixels
+    return plate, editor.layer(index, plate), editor
+
+
+def test_at_rest_nothing_is_fitted(shot):
+    editor = ShotEditor(shot, EmotionCurves.constant(FRAMES), EditSettings(), Silent())
+    assert editor.mouth is None and editor.texture is None and not (shot.folder / "texture" / "mouth.json").exists()
+
+
+def test_the_mouth_changes_only_what_lies_between_the_lips(shot):
+    plate, filled, editor = rendered(shot, texture="off")
+    _, bent, _ = rendered(shot, texture="off", mouth="off")
+    _, after, _ = editor.shapes(4)
+    l, t, r, b = filled.box
+    _, opening = editor.mouth._geometry.between(editor.renderer.mesh.points(after) - np.array([l, t]), (b - t, r - l))
+    changed = (filled.patch != bent.patch).any(2)
+    assert changed.sum() > 20 and not changed[~opening].any()
+
+
+def test_upper_teeth_stay_on_the_skull(shot):
+    """The portrait smiles: with the jaw dropping, its upper front teeth are where they were, while the bent ones move."""
+    plate, filled, editor = rendered(shot, texture="off")
+    lips = Track.load(shot).landmarks[4]
+    x, y = lips[13, :2].astype(int)
+    window = slice(y + 2, y + 5), slice(x - 6, x + 7)
+    l, t, _, _ = filled.box
+    inside = tuple(slice(s.start - o, s.stop - o) for s, o in zip(window, (t, l)))
+    assert np.abs(filled.patch[inside].astype(int) - plate[window]).mean() < 6
+
+
+def test_the_mouths_amount_and_lock(shot):
+    _, none, _ = rendered(shot, texture="off", mouth_amount=0.0)
+    _, bent, _ = rendered(shot, texture="off", mouth="off")
+    assert np.array_equal(none.patch, bent.patch)
+    with pytest.raises(MienError, match="mouth_frame"):
+        rendered(shot, mouth_frame=400)
+    _, locked, editor = rendered(shot, texture="off", mouth_frame=3)
+    assert editor.mouth.latents(7, None, None) is not None and locked.patch.shape == bent.patch.shape
+
+
+def test_a_closed_mouth_teaches_nothing_and_the_artist_is_told(shot, monkeypatch):
+    monkeypatch.setattr("mien.neural.mouth.model.SEEN_LEAST", 1e9)
+    report = Silent()
+    editor = ShotEditor(shot, EmotionCurves.constant(FRAMES, surprised=1), EditSettings(texture="off"), report)
+    assert editor.mouth is None and any("inside of the mouth" in w for w in report.warnings)
+    again = Silent()
+    ShotEditor(shot, EmotionCurves.constant(FRAMES, surprised=1), EditSettings(texture="off"), again)
+    assert again.warnings == report.warnings  # remembered, and told again
+
+
+def test_no_open_frame_no_model():
+    assert fit_mouth(np.zeros((6, 8, 8, 3), np.float32), np.zeros((6, 8, 8), np.float32), np.zeros((6, 4)), np.arange(6), np.zeros(3)) is None
+
+
+# -- the bake -------------------------------------------------------------------------------------------------------------
+
+def test_the_hash_knows_the_settings_and_the_models(shot):
+    hashes = [rendered(shot, **s)[2].content_hash(4) for s in ({}, {"texture": "off"}, {"mouth": "off"}, {"texture_strength": 0.5},
+                                                             {"mouth_amount": 0.5}, {"mouth_frame": 2}, {"shape_strength": 0.5})]
+    assert len(set(hashes)) == len(hashes)
+    assert rendered(shot)[2].content_hash(4) == hashes[0]  # fitted once, loaded since: the same bytes
+
+
+def test_an_edit_without_level_1_moves_nothing(shot, monkeypatch, face, texture_model):
+    monkeypatch.setattr("mien.neural.edit.shot_texture_model", lambda *a: texture_model)
+    plate, layer, editor = rendered(shot, emotion="happy", shape_strength=0.0)
+    assert not layer.displacement.any()
+    changed = (layer.over(plate) != plate).any(2)
+    assert 100 < changed.sum() < changed.size / 2
+
+
+@pytest.mark.parametrize("settings", [{"texture": "loud"}, {"mouth": "wide"}, {"texture_strength": 3}, {"mouth_amount": -1}, {"mouth_frame": "x"}])
+def test_bad_settings_are_named(settings):
+    with pytest.raises(MienError, match=next(iter(settings))):
+        EditSettings.from_dict(settings)
+
+
+def test_a_folder_without_directions_is_named(shot, tmp_path):
+    with pytest.raises(MienError, match=r"texture\.json"):
+        rendered(shot, texture_borrow=0.5, actor=str(tmp_path))
