@@ -121,21 +121,27 @@ class Tour:
         yield from self.finish()
 
     def footage(self) -> Iterator[Wait]:
+        plate = self.folder / "demo_plate.mp4"
         if self.plate is None:
             self.call(bpy.ops.mien.demo_plate)
             yield from self.job()
         else:
-            plate = self.folder / "demo_plate.mp4"
             shutil.copyfile(self.plate, plate)
+            if self.plate.with_suffix(".mien").exists():
+                shutil.copytree(self.plate.with_suffix(".mien"), plate.with_suffix(".mien"))
             self.call(bpy.ops.mien.choose_plate, filepath=str(plate))
-        self.call(bpy.ops.mien.track)
-        yield lambda: self.engine.STATE.fraction > 0.4 or not self.engine.STATE.running
-        yield from self.picture("tutorial_2_track")
-        yield from self.job()
+        if not (plate.with_suffix(".mien") / "solve.npz").exists():
+            yield from self.track()
         start = time.perf_counter()
         self.call(bpy.ops.mien.import_face)
         self.times["import"] = time.perf_counter() - start
         yield from self.picture("tutorial_3_face")
+
+    def track(self) -> Iterator[Wait]:
+        self.call(bpy.ops.mien.track)
+        yield lambda: self.engine.STATE.fraction > 0.4 or not self.engine.STATE.running
+        yield from self.picture("tutorial_2_track")
+        yield from self.job()
 
     @property
     def face(self) -> bpy.types.Object:
@@ -222,7 +228,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--out", type=Path, default=Path(__file__).resolve().parent / "images")
     arguments.add_argument("--engine", default="")
-    arguments.add_argument("--plate", type=Path, help="a demo plate made before, which saves making one")
+    arguments.add_argument("--plate", type=Path, help="a demo plate made before; tracking is left out with its shot folder beside it")
     arguments.add_argument("--grab", default="", help="a command that writes a picture of the screen")
     options = arguments.parse_args(sys.argv[sys.argv.index("--") + 1:] if "--" in sys.argv else [])
     tour = Tour(options.out.resolve(), options.engine, options.plate, shlex.split(options.grab))
