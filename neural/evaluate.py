@@ -64,8 +64,8 @@ class Weights:
     def unmeasured(self) -> list[Measure]:
         """What cannot be measured for want of a network."""
         return [missing(group, name, SOURCES[key], HIGHER if name == "ID" else LOWER)
-                for group, name,
-                key in (("Emotion", "FED", "emotion"), ("Identity and quality", "FID", "inception"), ("Identity and quality", "ID", "identity"))
+                for group, name, key in (("Emotion", "FED", "emotion"), ("Identity and quality", "FID", "inception"),
+                                         ("Identity and quality", "ID", "identity"))
                 if getattr(self, key) is None]
 
 

@@ -51,7 +51,7 @@ tr.group th{{color:var(--ink);padding-top:1.1rem;font-size:.95em;break-after:avo
 table.measures{{table-layout:fixed}}
 td.number{{font-variant-numeric:tabular-nums;font-weight:600}}td.missing,td.note,td.better{{color:var(--soft)}}td.note{{font-size:.9em}}
 .charts{{display:grid;grid-template-columns:repeat(auto-fit,minmax(27rem,1fr));gap:.4rem 1.6rem}}
-svg{{width:100%;height:auto;margin:.5rem 0;break-inside:avoid}}svg text{{font:12px {TYPE};fill:var(--soft)}}
+svg{{width:100%;max-width:44rem;height:auto;margin:.5rem 0;break-inside:avoid}}svg text{{font:12px {TYPE};fill:var(--soft)}}
 svg text.title{{font-size:14px;font-weight:600;fill:var(--ink)}}svg .grid{{stroke:var(--line)}}svg .axis{{stroke:var(--soft);fill:none}}
 figure{{margin:.8rem 0;break-inside:avoid}}figcaption{{font-size:.86rem;color:var(--soft);margin-top:.2rem}}
 img{{max-width:100%;height:auto;display:block;border-radius:.3rem}}code{{overflow-wrap:anywhere;font-size:.92em}}
@@ -120,8 +120,8 @@ class Page:
 
     def cards(self, measures: Iterable[tuple[str, Measure]]) -> None:
         """The few numbers to see first: (what it says, measure); what was not measured is left out."""
-        cells = [f'<div class="card"><b>{_mark(m)}{escape(m.text)}</b><span>{escape(what)}</span></div>' for what,
-                 m in measures if m.value is not None]
+        cells = [f'<div class="card"><b>{_mark(m)}{escape(m.text)}</b><span>{escape(what)}</span></div>'
+                 for what, m in measures if m.value is not None]
         if cells:
             self._parts.append(f'<div class="cards">{"".join(cells)}</div>')
 
@@ -140,8 +140,7 @@ class Page:
     def table(self, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Columns of numbers stand to the right; a Measure as a cell shows its value and whether it is within its limits."""
         rows = [list(row) for row in rows]
-        right = [bool(rows) and all(isinstance(row[i], (Measure, int, float)) or row[i] in (None, "",
-                                                                                            "–") for row in rows) for i in range(len(header))]
+        right = [bool(rows) and all(row[i] is None or isinstance(row[i], (Measure, int, float)) for row in rows) for i in range(len(header))]
 
         def cell(value: Any, i: int) -> str:
             if isinstance(value, Measure):
@@ -176,8 +175,8 @@ class Page:
                 needs[m.needs].append(m.name)
         if needs:
             self.subheading("Not measured")
-            rows = "".join(f'<tr><td>{escape(", ".join(names))}</td><td class="missing">needs {escape(what)}</td></tr>' for what,
-                           names in needs.items())
+            rows = "".join(f'<tr><td>{escape(", ".join(names))}</td><td class="missing">needs {escape(what)}</td></tr>'
+                           for what, names in needs.items())
             self._parts.append(f'<table class="measures"><colgroup><col style="width:27%"><col></colgroup><tbody>{rows}</tbody></table>')
 
     def html(self, command: str, facts: Mapping[str, str]) -> str:

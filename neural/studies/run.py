@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,8 @@ def run_variants(shot: Shot, variants: Sequence[Variant], indices: Sequence[int]
 
     reader = PlateReader(shot.plate_path, shot.plate)
     report.step(stage, 0, len(indices))
-    with _trackers(1 + len(variants)) as trackers:
+    with ExitStack() as stack:
+        trackers = [stack.enter_context(MediaPipeTracker()) for _ in range(1 + len(variants))]
         for t, (frame, (plate, *outputs)) in enumerate(ordered_map(pictures, reader.frames(indices[0], indices[-1] + 1))):
             found = [_nearest(tracker.process(p), truth[frame.index]) for tracker, p in zip(trackers, (plate, *outputs))]
             if found[0] is not None:
@@ -151,20 +153,6 @@ def _add(run: Run, t: int, index: int, plate: np.ndarray, outputs: list[np.ndarr
                 variant.crops.append(crop)
     if box is not None and index in run.shown:
         run.crops.append(face.cut(plate, box))
-
-
-class _trackers:
-    """As many trackers as are asked for, closed together."""
-
-    def __init__(self, count: int) -> None:
-        self._all = [MediaPipeTracker() for _ in range(count)]
-
-    def __enter__(self) -> list[MediaPipeTracker]:
-        return [t.__enter__() for t in self._all]
-
-    def __exit__(self, *error: Any) -> None:
-        for t in self._all:
-            t.__exit__(*error)
 
 
 def _nearest(found: Sequence[np.ndarray] | None, centre: np.ndarray) -> np.ndarray | None:
@@ -247,8 +235,8 @@ def strip(rows: Mapping[str, Sequence[np.ndarray]], labels: Sequence[str] = (), 
     for r, (name, pictures) in enumerate(rows.items()):
         top = head + r * (cell + 4)
         for i, picture in enumerate(pictures):
-            sheet[top:top + cell, side + i * (cell + 4):side + i * (cell + 4) + cell] = cv2.resize(picture, (cell, cell),
-                                                                                                   interpolation=cv2.INTER_AREA)
+            left = side + i * (cell + 4)
+            sheet[top:top + cell, left:left + cell] = cv2.resize(picture, (cell, cell), interpolation=cv2.INTER_AREA)
         scale = min(0.45, 0.45 * (cell - 8) / max(cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)[0][0], 1))
         tag = np.full((side, cell, 3), 24, np.uint8)
         cv2.putText(tag, name, (4, 17), cv2.FONT_HERSHEY_SIMPLEX, scale, (230, 230, 230), 1, cv2.LINE_AA)
@@ -256,10 +244,9 @@ def strip(rows: Mapping[str, Sequence[np.ndarray]], labels: Sequence[str] = (), 
     return sheet
 
 
-def sheet_of(run: Run, rows: Mapping[str, Sequence[np.ndarray]] | None = None) -> np.ndarray:
+def sheet_of(run: Run) -> np.ndarray:
     """The plate and every variant on the shown frames."""
-    rows = rows or {"plate": run.crops, **{v.name: v.crops for v in run.variants}}
-    return strip(rows, [f"frame {run.shot.frame_number(i)}" for i in run.shown])
+    return strip({"plate": run.crops, **{v.name: v.crops for v in run.variants}}, [f"frame {run.shot.frame_number(i)}" for i in run.shown])
 
 
 def measures_json(measures: Iterable[Measure]) -> list[dict[str, Any]]:

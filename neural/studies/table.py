@@ -29,8 +29,7 @@ from .run import Variant, by_name, chosen_frames, measures_json, run_variants, s
 COLUMNS = ("plate", "output", "label", "shot")
 SHOWN = {"correlation of the gap": "words on the lips (r)", "gain of the gap": "lips' travel", "jitter": "jitter", "CPBD, plate": "sharpness, plate",
          "CPBD, output": "sharpness, edit", "outside, largest difference": "changed outside", "FED": "FED", "FID": "FID", "ID": "ID",
-         "LSE-D, output": "LSE-D",
-         "LSE-C, output": "LSE-C", "LSE-D": "LSE-D", "LSE-C": "LSE-C"}
+         "LSE-D, output": "LSE-D", "LSE-C, output": "LSE-C", "LSE-D": "LSE-D", "LSE-C": "LSE-C"}
 """Metric -> its short heading; those that nothing measured are left out."""
 STRONGEST = "strongest sign"
 
