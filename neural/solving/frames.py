@@ -42,11 +42,15 @@ def solve_frames(problem: Problem, state: State, usual: float, gaze: Gaze | None
     s, n, B = problem.settings, len(state.beta), problem.B
     p = B + 6
     lower, column = np.tril_indices(p)
-    i, weight0 = np.arange(B), problem.seen.weight
+    i, weight0, data = np.arange(B), problem.seen.weight, np.zeros(0)
     for step in range(s.frame_iterations):
         if step >= 2:
             problem.seen.weight = weight0 * frame_trust(problem, state, usual)[:, None]
-        H, g = problem.normal_equations(state, shared=False)
+        if step < s.full_iterations:
+            data, g = problem.normal_equations(state, shared=False)
+        else:  # near the solution the matrix hardly changes: only where to go is made anew
+            g = problem.gradient(state)
+        H = data.copy()
         if gaze is not None and problem.seen.iris is not None and believed is not None:
             gaze.add(H[:, :B, :B], g[:, :B], state, problem.seen.iris, believed)
         prior = problem.prior_weight(state.beta)

@@ -176,3 +176,13 @@ def test_gradient_against_differences(model):
         numeric = (data_cost(state.moved(du, dv)) - data_cost(state.moved(-du, -dv))) / 2
         analytic = 2 * ((g[:, : B + 6] * dv).sum() + g[:, B + 6 :].sum(0) @ du)
         assert numeric == pytest.approx(analytic, rel=2e-3)
+
+
+def test_the_cheap_gradient_is_the_full_one(model):
+    track, _, truth = performance(model, frames=3)
+    camera = Camera.centred(*SIZE, 1400.0)
+    y = track.landmarks[:, model.landmark_ids].astype(float)
+    problem = Problem(model, Observed(y, np.full(3, 150.0), np.full(y.shape[:2], 0.7)), camera, SolveSettings())
+    state = State(truth["alpha"] * 0.8, 1400.0, truth["beta"] * 0.7, rotation_matrix(truth["rotation"] + 0.02), truth["translation"].copy())
+    full = problem.normal_equations(state, shared=False)[1]
+    assert np.abs(problem.gradient(state) - full).max() < 1e-4 * np.abs(full).max()
