@@ -11,6 +11,7 @@ import bpy
 from ..mesh.errors import MienError
 from ..mesh.shot import Shot
 from . import composite, shots
+from .appearance import appearance_settings
 from .editors import editor_settings
 from .emotion import poll_face, write_emotion
 from .engine import STATE, JobOperator, poll_engine, poll_idle
@@ -19,7 +20,7 @@ from .face import ImportResult, show_plate
 
 def bake_params(face: bpy.types.Object, frames: Sequence[Sequence[int]] | None = None) -> dict[str, Any]:
     """Parameters of the job 'bake' for this face; frames: [first, last] ranges of frame numbers, all by default."""
-    settings = {**editor_settings(face), "glasses": face.mien.glasses}
+    settings = {**editor_settings(face), "glasses": face.mien.glasses, **appearance_settings(face)}
     params: dict[str, Any] = {"folder": str(shots.absolute(face.mien.shot_folder)), "settings": settings}
     return {**params, "frames": [list(r) for r in frames]} if frames else params
 

@@ -20,6 +20,7 @@ from ..mesh.errors import MienError
 from ..mesh.files import read_json
 from ..mesh.frames import frame_ranges, ranges_text
 from ..mesh.shot import FACES, Shot, Solve, Track
+from .appearance import appearance_settings
 
 LOOK_AGAIN = 0.5
 """Seconds for which a look at the disk is trusted: panels are drawn at every frame of a playback."""
@@ -200,7 +201,7 @@ def solve_hash(solve: Solve) -> str:
 
 def controls_hash(face: bpy.types.Object) -> str:
     """Changes when anything does that a bake of this face depends on: keys, values, editor, glasses. Cheap enough to draw with."""
-    digest = hashlib.sha256(repr((face.mien.glasses, face.mien.editor, face.mien.actor)).encode())
+    digest = hashlib.sha256(repr((face.mien.glasses, face.mien.editor, face.mien.actor, appearance_settings(face))).encode())
     digest.update(face.mien.solve_hash.encode())
     curves = control_curves(face)
     for name in CONTROLS:

@@ -39,6 +39,20 @@ class MienObject(bpy.types.PropertyGroup):
         name="Glasses", description="Hold the rims of glasses straight; lids and brows behind them then move less",
         items=(("auto", "Automatic", "Look for glasses when the shot is solved"), ("on", "On", "The actor wears glasses"),
                ("off", "Off", "No glasses: move everything")), default="auto")
+    texture_strength: FloatProperty(
+        name="Skin", description="How much the skin's shading and wrinkles follow the expression, as this actor's own frames show it", default=1.0,
+        min=0.0, max=2.0, options=set())
+    texture_borrow: FloatProperty(
+        name="Borrowed Skin", description="How much of the actor folder's emotion directions is added; needs a texture trained on labelled takes",
+        default=0.0, min=0.0, max=1.0, options=set())
+    teeth: EnumProperty(
+        name="Teeth", description="What an edited mouth shows inside",
+        items=(("fill", "Filled", "Teeth stay on skull and jaw; what the edit bares is filled from the shot's other frames"),
+               ("off", "Bent", "The inside bends with the lips")), default="fill", options=set())
+    teeth_amount: FloatProperty(name="Amount", description="How much of the filled mouth is laid over the bent one", default=1.0, min=0.0, max=1.0,
+                                options=set())
+    teeth_locked: BoolProperty(name="Lock Teeth", description="Fill every opening from the mouth of one frame", options=set())
+    teeth_frame: IntProperty(name="Frame", description="The frame whose mouth fills every opening", default=1, options=set())
 
     live: BoolProperty(name="Live Edit", description="The mesh in the viewport follows the emotion controls at once", default=True,
                        options={"HIDDEN"})

@@ -113,6 +113,17 @@ class MIEN_PT_bake(Step, bpy.types.Panel):
         layout.use_property_split, layout.use_property_decorate = True, False
         if face is not None:
             layout.prop(face.mien, "glasses")
+            layout.prop(face.mien, "texture_strength")
+            if face.mien.actor:
+                layout.prop(face.mien, "texture_borrow")
+            layout.prop(face.mien, "teeth")
+            if face.mien.teeth == "fill":
+                layout.prop(face.mien, "teeth_amount")
+                row = layout.row(heading="Lock", align=True)
+                row.prop(face.mien, "teeth_locked", text="")
+                sub = row.row()
+                sub.active = face.mien.teeth_locked
+                sub.prop(face.mien, "teeth_frame", text="")
         baked = bake_state.bake_state(face, info)
         if baked is not None and baked.count(bake_state.MISSING) < len(baked.frames):
             fresh = baked.count(bake_state.FRESH)
