@@ -92,6 +92,9 @@ class Layout:
     def operator_menu_enum(self, idname: str, property: str, **options):
         return self.operator(idname)
 
+    def panel(self, name: str, **options):
+        return Layout(self.drawn), Layout(self.drawn)
+
     def menu(self, name: str, **options) -> None:
         import bpy
         assert hasattr(bpy.types, name), name
@@ -157,3 +160,24 @@ def test_panels_draw_at_every_stage(blender, saved, make_shot, monkeypatch, stag
     assert ("happy" in drawn) == (stage in ("imported", "error"))
     assert ("It broke." in words) == (stage == "error")
     assert ("preferences.addon_show" in drawn) == (stage == "lost engine")
+
+
+@pytest.mark.parametrize("stage", ["no engine", "tested", "failed", "unfinished", "done"])
+def test_preferences_draw(blender, monkeypatch, stage) -> None:
+    from mien.operators import engine, engine_setup
+    from mien.ui import preferences
+    monkeypatch.setattr(engine, "engine_python", lambda context: None if stage == "no engine" else sys.executable)
+    checks = [{"name": "Device", "ok": True, "text": "processor", "fix": ""}, {"name": "torch", "ok": False, "text": "is missing", "fix": "Do this."}]
+    monkeypatch.setattr(engine_setup.MIEN_OT_selftest, "report_found", {"checks": checks} if stage == "tested" else {})
+    monkeypatch.setattr(engine_setup, "setup_state", lambda: {"state": stage, "step": "torch"} if stage in ("unfinished", "done") else {})
+    if stage == "failed":
+        monkeypatch.setattr(engine, "STATE", engine.JobState("Engine set-up", error="The disk is full."))
+    panel = Panel(preferences.MienPreferences, Layout())
+    panel.engine_python, panel.wheels = "", ""
+    panel.draw(blender.context)
+    words = " ".join(panel.layout.drawn)
+    assert "mien.setup_engine" in words and "mien.open_logs" in words
+    assert ("Do this." in words) == (stage == "tested")
+    assert ("stopped at 'torch'" in words) == (stage == "unfinished")
+    assert ("The disk is full." in words and "mien.copy_error" in words) == (stage == "failed")
+    assert ("not there yet" in words) == (stage == "no engine")
