@@ -77,8 +77,8 @@ class StyleGanImages:
 
     @torch.inference_mode()
     def decode(self, latents: np.ndarray) -> np.ndarray:
-        parts = [self.generator.synthesis(self.mean + torch.from_numpy(np.ascontiguousarray(latents[i:i + BATCH], np.float32)))
-                 for i in range(0, len(latents), BATCH)]
+        # One picture at a time: faster, and a batch may round differently.
+        parts = [self.generator.synthesis(self.mean + torch.from_numpy(np.ascontiguousarray(w[None], np.float32))) for w in latents]
         if not parts:
             return np.zeros((0, *self.size, 3), np.float32)
         return np.ascontiguousarray((torch.cat(parts) / 2 + 0.5).permute(0, 2, 3, 1).numpy())
@@ -91,7 +91,6 @@ class StyleGanImages:
         out = np.zeros((len(change), *self.size, 3), np.float32)
         for i, (w, d) in enumerate(zip(latents, change)):
             if d.any():
-                # One picture at a time, since a batch may round differently.
                 out[i] = self.decode((w + d)[None])[0] - (self.decode(w[None])[0] if w.any() else self._mean_picture[0])
         return out
 

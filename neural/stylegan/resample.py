@@ -14,19 +14,17 @@ TAPS = (1.0, 3.0, 3.0, 1.0)
 """The low-pass filter, per axis, before it is normalised to a sum of 1."""
 
 
-def blur(x: Tensor, pad: tuple[int, int], stride: int = 1, gain: float = 1.0) -> Tensor:
-    """Zero-pad by (before, after) on both axes, filter by TAPS times `gain`, keep every `stride`-th value: (B, C, H, W) -> (B, C, h, w)."""
-    B, C, H, W = x.shape
+def blur(x: Tensor, pad: int, stride: int = 1, gain: float = 1.0, bias: Tensor | None = None) -> Tensor:
+    """Zero-pad on all sides, filter by TAPS times `gain`, keep every `stride`-th value, add bias (C,): (B, C, H, W) -> (B, C, h, w)."""
+    C = x.shape[1]
     taps = torch.tensor(TAPS, dtype=x.dtype, device=x.device) / sum(TAPS)
     kernel = (gain * taps[:, None] * taps[None, :]).expand(C, 1, 4, 4)
-    if pad[0] == pad[1]:
-        return F.conv2d(x, kernel, stride=stride, padding=pad[0], groups=C)
-    return F.conv2d(F.pad(x, (pad[0], pad[1], pad[0], pad[1])), kernel, stride=stride, groups=C)
+    return F.conv2d(x, kernel, bias, stride=stride, padding=pad, groups=C)
 
 
 def downsample(x: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, C, H/2, W/2)."""
-    return blur(x, (1, 1), stride=2)
+    return blur(x, 1, stride=2)
 
 
 def upsample(x: Tensor) -> Tensor:
@@ -39,11 +37,11 @@ def conv_down(x: Tensor, weight: Tensor) -> Tensor:
     """Filter, then convolve in steps of two: weight (O, I, k, k), k 1 or 3; (B, I, H, W) -> (B, O, H/2, W/2)."""
     if weight.shape[-1] == 1:
         return F.conv2d(downsample(x), weight)
-    return F.conv2d(blur(x, (2, 2)), weight, stride=2)
+    return F.conv2d(blur(x, 2), weight, stride=2)
 
 
-def conv_up(x: Tensor, weight: Tensor) -> Tensor:
-    """Transposed convolution in steps of two, then filter: weight (O, I, k, k), k 1 or 3; (B, I, H, W) -> (B, O, 2H, 2W)."""
+def conv_up(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Transposed convolution in steps of two, then filter: weight (O, I, k, k), k 1 (without bias) or 3; (B, I, H, W) -> (B, O, 2H, 2W)."""
     if weight.shape[-1] == 1:
         return upsample(F.conv2d(x, weight))
-    return blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), (1, 1), gain=4.0)
+    return blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), 1, gain=4.0, bias=bias)
