@@ -48,14 +48,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 def faces_of(names: Sequence[str] | None) -> list[bpy.types.Object]:
-    """The faces in the file, one for each shot, by name; only those of these shots where names are given. Raises MienError."""
-    found = {shots.shot_name(shots.absolute(o.mien.shot_folder)): o for o in bpy.data.objects if shots.is_face(o) and o.users_scene}
+    """The faces in the file, one for each shot folder, in order; only those of these shots where names are given. Raises MienError."""
+    found = {shots.absolute(o.mien.shot_folder): o for o in bpy.data.objects if shots.is_face(o) and o.users_scene}
+    known = {shots.shot_name(folder) for folder in found}
     if not found:
         raise MienError(f"{bpy.data.filepath or 'This file'} has no face of Mien; track a plate and import its face first.")
     for name in names or ():
-        if name not in found:
-            raise MienError(f"{bpy.data.filepath} has no shot '{name}'; it has {', '.join(sorted(found))}.")
-    return [found[name] for name in sorted(names or found)]
+        if name not in known:
+            raise MienError(f"{bpy.data.filepath} has no shot '{name}'; it has {', '.join(sorted(known))}.")
+    return [found[folder] for folder in sorted(found) if not names or shots.shot_name(folder) in names]
 
 
 def bake(args: argparse.Namespace) -> None:

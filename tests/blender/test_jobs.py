@@ -228,7 +228,7 @@ def test_cancelling(fake_engine, tmp_path, monkeypatch, way) -> None:
 # -- bake -------------------------------------------------------------------------------------------------------------------------
 
 def test_bake_writes_the_curves_and_knows_when_it_is_out_of_date(fake_engine, blender, saved, make_shot) -> None:
-    from mien.operators import bake_state, shots
+    from mien.operators import bake, bake_state, shots
     shot = make_shot(folder=saved.parent)
     with pytest.raises(RuntimeError, match="press Import Face"):
         blender.ops.mien.bake()
@@ -241,7 +241,9 @@ def test_bake_writes_the_curves_and_knows_when_it_is_out_of_date(fake_engine, bl
     face.keyframe_insert("mien.happy", frame=1012)
     face.mien.glasses = "off"
     assert blender.ops.mien.bake() == {"FINISHED"}
-    assert asked(shot.folder) == [{"job": "bake", "folder": str(shot.folder), "settings": {"editor": "analytic", "glasses": "off"}}]
+    (call,) = asked(shot.folder)
+    assert call == {"job": "bake", **bake.bake_params(face)}
+    assert (call["folder"], call["settings"]["editor"], call["settings"]["glasses"]) == (str(shot.folder), "analytic", "off")
     curves = EmotionCurves.load(shot.emotion_path)
     assert np.all(np.diff(curves.emotions[:, 4]) > 0)
     assert bake_state.bake_state(face, shots.shot_info(shot.folder)).text == "12 of 12 frames baked"
