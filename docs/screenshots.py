@@ -94,6 +94,7 @@ class Tour:
         with bpy.context.temp_override(window=self.window):
             bpy.ops.wm.redraw_timer(type="DRAW_WIN_SWAP", iterations=1)
             if self.grab:
+                time.sleep(0.5)  # the screen shows what was drawn a little later
                 subprocess.run([*self.grab, str(path)], check=True)
             else:
                 bpy.ops.screen.screenshot(filepath=str(path))
@@ -174,7 +175,6 @@ class Tour:
 
     def look(self) -> Iterator[Wait]:
         self.call(bpy.ops.mien.difference)
-        self.call(bpy.ops.mien.compare, mode="SIDE")
         yield from self.picture("manual_difference")
         self.call(bpy.ops.mien.difference)
         self.call(bpy.ops.mien.compare, mode="OVER")

@@ -13,7 +13,7 @@ from mathutils.geometry import delaunay_2d_cdt
 
 from .. import compat
 from . import live, shots
-from .difference import ATTRIBUTE
+from .difference import ATTRIBUTE, COLOURS
 from .emotion import FaceOperator
 from .face import AFTER_IMPORT, EDIT_KEY
 
@@ -62,10 +62,11 @@ def points_of(key: bpy.types.ShapeKey) -> np.ndarray:
 
 
 def unedited(face: bpy.types.Object) -> bpy.types.Mesh:
-    """The face's own mesh once more, with the same performance and no colours of the difference."""
+    """The face's own mesh once more, with the same performance; where the difference is shown, in the colour of none."""
     mesh = face.data.copy()
-    if ATTRIBUTE in mesh.color_attributes:
-        mesh.color_attributes.remove(mesh.color_attributes[ATTRIBUTE])
+    colours = mesh.color_attributes.get(ATTRIBUTE)
+    if colours is not None:
+        colours.data.foreach_set("color", np.tile(np.append(COLOURS[0], np.float32(1)), len(mesh.vertices)))
     return mesh
 
 

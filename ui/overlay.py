@@ -16,7 +16,7 @@ from ..operators.difference import COLOURS
 MARGIN, LINE = 14, 18
 """Pixels at a scale of 1."""
 WORKING = ("working...", "starting, the first picture takes some seconds...")
-TEXT = (1.0, 1.0, 1.0, 0.9)
+TEXT, PANE = (1.0, 1.0, 1.0, 0.9), (0.0, 0.0, 0.0, 0.55)
 
 _texture: tuple[result.Picture, gpu.types.GPUTexture] | None = None
 
@@ -103,11 +103,12 @@ def draw_legend(context: bpy.types.Context, face: bpy.types.Object) -> None:
     """The colours of the difference map from 0 mm to the range, at the lower right."""
     scale = context.preferences.system.ui_scale
     width, height, margin = 180 * scale, 12 * scale, MARGIN * scale
-    x, y = context.region.width - width - 3 * margin - sidebar(context), 2.5 * margin
+    x, y = context.region.width - width - 4 * margin - sidebar(context), 2.5 * margin
     stops = [x + width * i / (len(COLOURS) - 1) for i in range(len(COLOURS))]
     shades = np.where(COLOURS < 0.0031308, COLOURS * 12.92, 1.055 * np.maximum(COLOURS, 1e-6) ** (1 / 2.4) - 0.055)
     places = [(px, py) for px in stops for py in (y, y + height)]
     colours = [(*map(float, shade), 1.0) for shade in shades for _ in range(2)]
+    backdrop(x - 3 * margin, y - 1.6 * margin, width + 6 * margin, height + 4 * margin)
     shader = gpu.shader.from_builtin("SMOOTH_COLOR")
     batch_for_shader(shader, "TRI_STRIP", {"pos": places, "color": colours}).draw(shader)
     most = face.mien.difference_range
@@ -127,8 +128,22 @@ def say(context: bpy.types.Context, lines: list[str]) -> None:
     """Lines at the lower left of the view, beside the toolbar."""
     scale = context.preferences.system.ui_scale
     tools = next((r.width for r in context.area.regions if r.type == "TOOLS"), 0)
+    x, y = tools + MARGIN * scale, MARGIN * scale
+    blf.size(0, 12 * scale)
+    backdrop(x - 6 * scale, y - 6 * scale, max(blf.dimensions(0, line)[0] for line in lines) + 12 * scale, len(lines) * LINE * scale + 4 * scale)
     for i, line in enumerate(reversed(lines)):
-        write(line, tools + MARGIN * scale, MARGIN * scale + i * LINE * scale, scale)
+        write(line, x, y + i * LINE * scale, scale)
+
+
+def backdrop(x: float, y: float, width: float, height: float) -> None:
+    """A dark pane behind text, which a bright plate would swallow."""
+    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
+    batch = batch_for_shader(shader, "TRI_FAN", {"pos": ((x, y), (x + width, y), (x + width, y + height), (x, y + height))})
+    gpu.state.blend_set("ALPHA")
+    shader.bind()
+    shader.uniform_float("color", PANE)
+    batch.draw(shader)
+    gpu.state.blend_set("NONE")
 
 
 def write(words: str, x: float, y: float, scale: float, *, centre: bool = False) -> None:
