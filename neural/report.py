@@ -127,9 +127,8 @@ class Page:
 
     def chart(self, *svgs: str) -> None:
         """Of `charts`; several stand side by side where there is room."""
-        svgs = tuple(s for s in svgs if s)
-        if svgs:
-            self._parts.append(f'<div class="charts">{"".join(svgs)}</div>' if len(svgs) > 1 else svgs[0])
+        drawn = [s for s in svgs if s]
+        self._parts.append(f'<div class="charts">{"".join(drawn)}</div>' if len(drawn) > 1 else "".join(drawn))
 
     def picture(self, rgb: np.ndarray, what: str) -> None:
         """(H, W, 3) uint8 with its caption, embedded as JPEG."""
