@@ -22,7 +22,7 @@ PACKAGE = (__package__ or "").rpartition(".")[0]
 """`bl_ext.user_default.mien` in Blender, `mien` from a checkout."""
 TICK = 0.1
 """Seconds between two looks at a running job."""
-NO_ENGINE = "Mien has no engine: set Engine Python in Edit > Preferences > Add-ons > Mien"
+NO_ENGINE = "Mien has no engine: set it up, or choose its Python, in Edit > Preferences > Add-ons > Mien"
 
 
 # -- where its Python is ----------------------------------------------------------------------------------------------------

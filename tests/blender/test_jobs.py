@@ -97,7 +97,7 @@ def test_without_an_engine_the_button_says_what_to_do(blender, saved, monkeypatc
         blender.ops.mien.track()
     monkeypatch.delenv("MIEN_PYTHON")
     monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(RuntimeError, match="set Engine Python in Edit > Preferences"):
+    with pytest.raises(RuntimeError, match="set it up, or choose its Python, in Edit > Preferences"):
         blender.ops.mien.track()
 
 
