@@ -45,6 +45,8 @@ class TrainConfig:
     """longest gradient of a network; a longer one is shortened to it, or a single one throws the training off (0: never; the paper names none)"""
     critic_steps: int = 1
     """updates of the discriminator for each of the generator; the paper does not give it"""
+    rest: float = 0.25
+    """part of the neutral frames that are asked for no emotion, e = 0; else nothing holds G(c, 0) at c (the paper does not say how e is drawn)"""
     lead: int = 0
     """updates of the discriminator alone before all others; of use where the generator is trained already and the discriminator is not"""
     share: float = 0.5
@@ -90,7 +92,7 @@ def checked_config(kind: type, values: dict[str, Any]) -> Any:
             raise MienError(f"The training setting '{name}' must be {'a whole number' if whole else 'a number'}; it is {value!r}.")
         if not AT_LEAST.get(name, 0) <= value < float("inf"):
             raise MienError(f"The training setting '{name}' must be at least {AT_LEAST.get(name, 0):g}; it is {value}.")
-    for name in ("decay", "share"):
+    for name in ("decay", "share", "rest"):
         if values.get(name, 0) > 1:
             raise MienError(f"The training setting '{name}' is a part of a whole and must be at most 1.")
     if values.get("beta1", 0) >= 1 or values.get("beta2", 0) >= 1:

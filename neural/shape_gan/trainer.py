@@ -2,8 +2,8 @@
 """The training of level 1 (Sun et al. 2023, sections 3.3.3 and 4.1.2): lean, repeatable, resumable.
 
 An iteration updates the discriminator `critic_steps` times and the generator once. Half of each batch are neutral frames c,
-which get a target e (the emotion of another frame of the data, at an intensity drawn evenly from 0 to 1); the other half are
-frames c* with their label e*. What is false for the discriminator is G(c, e) and G(c*, 0); what is true are the frames themselves.
+which get a target e: the emotion of another frame of the data, at an intensity drawn evenly from 0 to 1, and for a part of them 0. The other
+half are frames c* with their label e*. What is false for the discriminator is G(c, e) and G(c*, 0); what is true are the frames themselves.
 
 Everything random of a block of iterations is drawn at once from (seed, number of the block), so a training that was stopped
 and resumed gives the bytes of one that was not, on one kind of machine and number of threads.
@@ -75,6 +75,7 @@ class Sampler:
 
         self._rows = torch.cat((pick(self._neutral), pick(self._emotional)), 2)
         self._wanted = self._kind[pick(self._emotional)] * torch.rand((*shape, 1), generator=random)
+        self._wanted[:, :, : round(self._config.rest * self._half)] = 0
         self._mix = torch.rand((*shape[:2], 2 * self._half, 1), generator=random)
         self._none = torch.zeros(self._half, self._e.shape[1])
         self._block = block

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,7 +15,7 @@ from mien.mesh.errors import MienError
 from mien.mesh.model import load_model
 from mien.mesh.shot import Plate, Shot, Solve
 from mien.neural import stages
-from mien.neural.progress import Silent
+from mien.neural.progress import Cancelled, Silent
 from mien.neural.shape_gan.prepare import EDGE, shot_folder, solve_takes
 from mien.neural.shape_gan.takes import Take, mead_takes, ravdess_takes, read_takes
 
@@ -115,3 +118,45 @@ def test_plates_are_solved_once(tmp_path, monkeypatch):
     first = solve_takes([take], model, "default", tmp_path / "cache", Silent())
     again = solve_takes([take], model, "default", tmp_path / "cache", Silent())
     assert calls == [take.clip] and np.array_equal(first.c, again.c)
+
+
+def test_takes_are_solved_side_by_side(tmp_path):
+    """In engine processes of their own; what cannot be read is left out with its reason; what is there is not made again."""
+    model = load_model()
+    _, beta = made_up_shot(tmp_path / "shot.mien", model)
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_text("no movie")
+    takes = [Take(tmp_path / "shot.mien", "Ann", "happy", 3), Take(tmp_path / "a.mp4", "Ann", "sad", 1), Take(tmp_path / "b.mp4", "Ann", "sad", 2)]
+    report = Silent()
+    data = solve_takes(takes, model, "default", tmp_path / "cache", report, jobs=2)
+    assert np.array_equal(data.beta, beta[EDGE:-EDGE])
+    assert sorted(w.split(" is left out")[0] for w in report.warnings) == [str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4")]
+    for take in takes[1:]:
+        made_up_shot(shot_folder(take, tmp_path / "cache"), model)
+    assert len(solve_takes(takes, model, "default", tmp_path / "cache", report, jobs=2)) == 3 * len(data) and len(report.warnings) == 2
+
+
+def test_a_cancel_ends_the_processes(tmp_path):
+    class Impatient(Silent):
+        steps = 0
+
+        def step(self, stage: str, done: int, total: int) -> None:
+            self.steps += 1
+            if self.steps > 2:
+                raise Cancelled
+
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_text("no movie")
+    takes = [Take(tmp_path / name, "Ann", "sad", 1) for name in ("a.mp4", "b.mp4")]
+    with pytest.raises(Cancelled):
+        solve_takes(takes, load_model(), "default", tmp_path / "cache", Impatient(), jobs=2)
+    assert not running_engines()
+
+
+def running_engines() -> list[str]:
+    """Command lines of this process' engines that still run."""
+    try:
+        children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    except OSError:
+        pytest.skip("no list of child processes here")
+    return [line for c in children if "bootstrap" in (line := Path(f"/proc/{c}/cmdline").read_text())]

@@ -19,9 +19,10 @@ from mien.neural.progress import Cancelled, Silent
 from mien.neural.shape_gan import losses
 from mien.neural.shape_gan.cast import cast_data
 from mien.neural.shape_gan.config import CastConfig, TrainConfig
+from mien.neural.shape_gan.data import FIELDS, Coefficients
 from mien.neural.shape_gan.generator import Generator, GeneratorConfig
 from mien.neural.shape_gan.run import deterministic, train
-from mien.neural.shape_gan.trainer import LOSSES, Sampler, Training
+from mien.neural.shape_gan.trainer import LOSSES, Sampler, Training, step_size
 
 SMALL = TrainConfig(iterations=30, batch=16, hidden=32, log_every=5, save_every=10)
 FILES = ("generator.safetensors", "discriminator.safetensors", "losses.csv", "checkpoint.safetensors")
@@ -108,11 +109,74 @@ def test_batches(cast):
     sampler = Sampler(cast, SMALL)
     b = sampler.batch(7, 1)
     assert not b.label[:8].any() and (b.label[8:].amax(1) > 0).all() and not b.target[8:].any()
-    assert ((b.target[:8] > 0).sum(1) == 1).all() and b.target.max() <= 1
+    assert not b.target[:2].any() and ((b.target[2:8] > 0).sum(1) == 1).all() and b.target.max() <= 1
     frames = {row.tobytes(): e for row, e in zip(cast.c, cast.emotion)}
     assert all(np.array_equal(frames[c.tobytes()], e) for c, e in zip(b.c.numpy(), b.label.numpy()))
     sampler.batch(1234, 0)
     assert torch.equal(sampler.batch(7, 1).c, b.c) and not torch.equal(sampler.batch(7, 0).c, b.c)
+
+
+@pytest.mark.parametrize("decay, want", [(0.0, [1, 1, 1, 1]), (0.5, [1, 1, 0.6, 0.1]), (1.0, [1, 0.75, 0.3, 0.05])])
+def test_the_step_falls_to_zero_over_the_last_part(decay, want):
+    config = TrainConfig(iterations=200, lr=2e-3, decay=decay)
+    assert [step_size(config, i) for i in (0, 50, 140, 190)] == pytest.approx([2e-3 * w for w in want])
+
+
+def test_decay_counts_iterations_and_not_calls(model, cast, tmp_path):
+    """A training that is stopped within its decay and resumed gives the bytes of one that was not; one without decay gives others."""
+    config = replace(SMALL, decay=0.8)
+    train(model, cast, None, tmp_path / "a", config, Silent())
+    with pytest.raises(Cancelled):
+        train(model, cast, None, tmp_path / "b", config, StopAt(20))
+    train(model, cast, None, tmp_path / "b", config, Silent(), resume=True)
+    assert all((tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in FILES)
+    train(model, cast, None, tmp_path / "c", replace(SMALL, decay=0.0), Silent())
+    assert (tmp_path / "a" / FILES[0]).read_bytes() != (tmp_path / "c" / FILES[0]).read_bytes()
+
+
+def test_one_long_gradient_does_not_throw_the_training_off(model, cast):
+    """After steady small gradients Adam answers a huge one by many times its step; shortened, it is a step as any other."""
+    def last_step(clip: float) -> float:
+        training = Training(losses.Norms.of(model), 144, 7, replace(SMALL, clip=clip))
+        weights = list(training.generator.parameters())
+        for size in [1.0] * 20 + [1e4]:
+            before = weights[0].detach().clone()
+            training._step(torch.stack([(w * torch.full_like(w, size)).sum() for w in weights]).sum(), weights, training.adam_g)
+        return float((weights[0] - before).abs().max())
+
+    assert last_step(0.0) > 2 * SMALL.lr and last_step(10.0) < 1.2 * SMALL.lr
+
+
+def test_a_training_starts_from_trained_weights(model, cast, trained, tmp_path):
+    """With a learning rate of 0 it ends where it began; the discriminator's lead comes first; other sizes are refused."""
+    start = trained[0] / "generator.safetensors"
+    train(model, cast, None, tmp_path / "a", replace(SMALL, iterations=2, lr=0.0, lead=3), Silent(), start=start)
+    for name in ("generator.safetensors", "discriminator.safetensors"):
+        a, b = (read_safetensors(folder / name) for folder in (tmp_path / "a", trained[0]))
+        assert all(np.array_equal(a[k], b[k]) for k in b)
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for name in ("generator.safetensors", "generator.json"):
+        (alone / name).write_bytes((trained[0] / name).read_bytes())
+    train(model, cast, None, tmp_path / "b", replace(SMALL, iterations=1, lead=5), Silent(), start=alone / "generator.safetensors")
+    a, b = (read_safetensors(folder / "discriminator.safetensors") for folder in (tmp_path / "b", trained[0]))
+    assert any(not np.array_equal(a[k], b[k]) for k in b)
+    with pytest.raises(MienError, match="another size"):
+        train(model, cast, None, tmp_path / "c", replace(SMALL, hidden=16), Silent(), start=start)
+    with pytest.raises(MienError, match="cannot be read"):
+        train(model, cast, None, tmp_path / "d", SMALL, Silent(), start=tmp_path / "none.safetensors")
+
+
+def test_takes_and_cast_share_the_frames(cast):
+    rows = np.flatnonzero(cast.neutral)[:3], np.flatnonzero(~cast.neutral)[:40]
+    takes = Coefficients(*(getattr(cast, name)[np.concatenate(rows)] + (100 if name == "actor" else 0) for name in FIELDS))
+    mixed = Coefficients.mixed(takes, cast, 0.5)
+    for kind in (True, False):
+        own = mixed.actor[mixed.neutral == kind] >= 100
+        assert 0.45 < own.mean() < 0.55
+    only = Coefficients(*(getattr(takes, name)[3:] for name in FIELDS))
+    mixed = Coefficients.mixed(only, cast, 0.5)
+    assert (mixed.actor[mixed.neutral] < 100).all() and 0.45 < (mixed.actor[~mixed.neutral] >= 100).mean() < 0.55
 
 
 def test_an_update_moves_only_its_own_network(model, cast):
