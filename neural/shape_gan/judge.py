@@ -67,14 +67,14 @@ def train_judge(model: FaceModel, data: Coefficients, *, centres: int = CENTRES,
 
 
 def judged(model: FaceModel, editor: ShapeEditor, judge: Judge, data: Coefficients, *, frames: int = 12) -> dict[str, float]:
-    """What an editor does to the neutral frames of actors whom neither it nor the judge has seen; plain numbers by name.
+    """What an editor does to the neutral takes of actors whom neither it nor the judge has seen; plain numbers by name.
 
     recognised: part of the frames edited to an emotion at 1 in which the judge finds it; intensity: correlation of what the judge sees of the wanted
     emotion with its intensity, over 0 and INTENSITIES of all emotions; cycle_mm: RMS over the vertices of G(G(c, e), 0) - c at 1; identity_mm: of
     the identity's part of G(c, e) - c at 1; lips: the lowest over emotions of the mean over takes of the correlation over time of the inner lips'
     gap before and after the residual at 1; expression: the judge's mean intensity at 1; lie: eq. 8 of the mesh, averaged over emotions and frames.
     """
-    takes = [np.flatnonzero(data.take == t) for t in np.unique(data.take[data.neutral])]
+    takes = [rows for t in np.unique(data.take) if data.neutral[rows := np.flatnonzero(data.take == t)].all()]
     right, wanted, found, cycle, moved, lips, strength = [], [], [], [], [], [], []
     for e in range(len(EMOTIONS)):
         by_take = []
