@@ -103,11 +103,12 @@ class Styled(nn.Module):
 
     def _single(self, x: Tensor, w: Tensor, noise: Tensor | None, gain: float) -> Tensor:
         """The same for one picture without gradients: all factors go into the weights (the rectifier lets positive ones through), so that the
-        large activations are passed over as seldom as can be.
+        large activations are passed over as seldom as can be; pixel by pixel in memory, which is how the convolutions are fastest.
         """
         style, gain = self.affine(w)[0], gain * math.sqrt(2)
         norm = (self.weight.square().sum((2, 3)) @ style.square() + EPS).rsqrt() * gain
         weight, bias = self.weight * (norm[:, None] * style[None, :])[:, :, None, None], self.bias * gain
+        x, weight = x.contiguous(memory_format=torch.channels_last), weight.contiguous(memory_format=torch.channels_last)
         y = conv_up(x, weight, bias) if self.up else F.conv2d(x, weight, bias, padding=1)
         if noise is not None:
             y += noise * (self.noise_strength * gain)
