@@ -20,7 +20,8 @@ class Gaze:
 
     def __init__(self, model: FaceModel, alpha: np.ndarray, camera: Camera, apex: float, sigma: float):
         self.matrix = gaze_matrix(model)
-        self.centres, self.radius = eyeballs(model, alpha), RADIUS * model.eye_distance
+        self.centres = np.zeros((2, 3)) if self.matrix is None else eyeballs(model, alpha)
+        self.radius = RADIUS * model.eye_distance
         self.camera, self.apex, self.sigma = camera, apex, sigma
 
     def add(self, H: np.ndarray, g: np.ndarray, state: State, iris: np.ndarray, believed: np.ndarray) -> None:

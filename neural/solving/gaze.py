@@ -31,9 +31,10 @@ NAMES = (("eyeLookInRight", "eyeLookOutRight", "eyeLookDownRight", "eyeLookUpRig
 
 
 def gaze_matrix(model: FaceModel) -> np.ndarray | None:
-    """(4, B): beta -> right eye x, y, left eye x, y in apexes, x to the subject's left, y down. None for a model without eyeLook directions."""
+    """(4, B): beta -> right eye x, y, left eye x, y in apexes, x to the subject's left, y down. None for a model without eyeLook directions
+    or corners of the eyes."""
     index = model.expression_index
-    if not all(name in index for eye in NAMES for name in eye):
+    if not all(name in index for eye in NAMES for name in eye) or not np.isin(CORNERS, model.landmark_ids).all():
         return None
     G = np.zeros((4, model.expression_count))
     for e, (left, right, down, up) in enumerate(NAMES):
@@ -96,14 +97,17 @@ def seen(landmarks: np.ndarray) -> np.ndarray:
     return np.clip((lid_aperture(landmarks) - low) / (high - low), 0, 1)
 
 
-def blink_agreement(model: FaceModel, landmarks: np.ndarray, solve: Solve) -> dict[str, float]:
+def blink_agreement(model: FaceModel, landmarks: np.ndarray, solve: Solve) -> dict[str, float] | None:
     """Whether the solved lids are closed when the tracked ones are, per eye and frame.
 
     An eye counts as closed below CLOSED of its usual (median) aperture on the plate, for tracker and mesh alike. Returns agree (part of all eyes and
-    frames), closed (eyes and frames closed on the plate), found (part of these that the mesh has closed; 1 when there are none).
+    frames), closed (eyes and frames closed on the plate), found (part of these that the mesh has closed; 1 when there are none). None for a model
+    that lacks a landmark of the lids, or a shot without a solved frame.
     """
     good = solve.solved
     corners = np.unique([*np.ravel(CORNERS), *np.ravel(LIDS)])
+    if not np.isin(corners, model.landmark_ids).all() or not good.any():
+        return None
     vertices = model.vertices_of_landmarks(corners)
     points = place(model.shape(solve.alpha, solve.beta[good])[:, vertices].astype(np.float64), solve.rotation[good], solve.translation[good])
     mesh = np.full((int(good.sum()), landmarks.shape[1], 2), np.nan)

@@ -154,9 +154,19 @@ def test_gaze_is_what_the_eyes_do(model, takes, solves):
     assert np.allclose(angles.reshape(-1, 4), theirs * gaze.APEX, atol=1e-6)
 
 
+def test_a_model_without_eyes_is_solved_without_gaze(model, takes):
+    keep = ~np.isin(model.landmark_ids, [33, 159])
+    blind = replace(model, landmark_ids=model.landmark_ids[keep], landmark_vertices=model.landmark_vertices[keep])
+    blind.__dict__["eye_distance"] = model.eye_distance
+    track, plate, truth = takes[0]
+    short = Track(track.scheme, track.landmarks[:8], track.confidence[:8], track.cuts, track.faces[:8], track.timestamps[:8])
+    solve = solve_track(blind, short, replace(plate, frame_count=8), Silent(), focal=truth.camera.focal)
+    assert np.isfinite(solve.beta).all() and gaze.blink_agreement(blind, short.landmarks, solve) is None
+
+
 def test_blinks_are_kept(model, takes, solves):
     found = gaze.blink_agreement(model, takes[0][0].landmarks, solves[0])
-    assert found["agree"] > 0.95 and found["found"] > 0.8
+    assert found is not None and found["agree"] > 0.95 and found["found"] > 0.8
 
 
 def test_a_masked_hand_does_not_pull(model, takes):
