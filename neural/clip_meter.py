@@ -129,10 +129,10 @@ class ClipMeter:
                 Measure(lips, "gain of the gap", gain(a, b), better=ONE, note="slope of the output over the plate", limits=GAIN),
                 Measure(steady, "jitter", jitter_ratio(*self._jitter.values()), better=ONE,
                         note="second differences of the landmarks in the eyes' frame, output over plate", limits=JITTER)]
-        for name, what in face.FEATURES.items():
+        for name in face.FEATURES:
             change = rows[f"{name}_output"] - rows[f"{name}_plate"]
             out.append(Measure("Expression", face.LABELS[name], _or_none(change.mean() if len(change) else 0, change), "eye distances",
-                               note=f"{what}; output minus plate, mean"))
+                               note=f"{face.ACTIONS[name]}; output minus plate, mean"))
         return out + self._sets(reference)
 
     def _sets(self, reference: Mapping[str, Moments] | None) -> list[Measure]:

@@ -33,6 +33,8 @@ FEATURES = {
 """Signs of facial actions, and what moves them."""
 LABELS = {name: what.partition(" (")[0] for name, what in FEATURES.items()}
 """The same in plain words, without the action units."""
+ACTIONS = {name: what.partition(" (")[2].rstrip(")") for name, what in FEATURES.items()}
+"""The action units alone: "AU1 +, AU4 -"."""
 
 
 def eye_frame(landmarks: np.ndarray) -> np.ndarray:

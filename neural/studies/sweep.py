@@ -82,9 +82,10 @@ class SweepResult:
             known = value[np.isfinite(value)]
             out.append(Measure("Sharpness", name, float(known.mean()) if len(known) else None, better=HIGHER, note="face at 256 x 256"))
         change = self.feature_change()[-1]
-        for i, (name, what) in enumerate(face.FEATURES.items()):
+        for i, name in enumerate(face.FEATURES):
             value = float(change[i]) if np.isfinite(change[i]) else None
-            out.append(Measure("Expression at intensity 1", face.LABELS[name], value, "eye distances", note=f"{what}: against intensity 0"))
+            note = f"{face.ACTIONS[name]}; against intensity 0"
+            out.append(Measure("Expression at intensity 1", face.LABELS[name], value, "eye distances", note=note))
         return out
 
     def feature_change(self) -> np.ndarray:
