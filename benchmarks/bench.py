@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How fast, and in how much memory: the stages of a shot on a 720p plate, each in a process of its own as a user runs them.
 
-    python benchmarks/bench.py [--frames 300] [--plate clip.mp4] [--linearity] [--blender] [--history]
+    python benchmarks/bench.py [--quick] [--frames 300] [--plate clip.mp4] [--history]
 
 The plate is the demo's, to and fro, in the middle of a 1280 x 720 picture; it is kept in out/bench. Every run is kept in benchmarks/results
-(its README says what the numbers are). Nothing is asserted here.
+(its README says what the numbers are). Nothing is asserted here. All of it takes up to a quarter of an hour on two idle cores (and some minutes
+more the first time, to make the plates); --quick leaves out the longer plates and Blender.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -37,7 +39,16 @@ RESULTS = ROOT / "benchmarks" / "results"
 WIDTH, HEIGHT = 1280, 720
 LINEARITY = (300, 1200, 3000)
 BUDGETS = {"track": 8.0, "solve": 5.0, "all at once": 1000 / 15}
-"""ms a frame at 720p on two CPU cores. Peak memory: 2048 MB. A re-bake after touching 20 frames: what 22 frames cost."""
+"""ms a frame at 720p on two CPU cores."""
+FIGURES = {"level 1, whole clip": ("ms", 50.0), "StyleGAN2 generator, 512 x 512": ("ms", None), "import into Blender": ("ms", 500.0),
+           "import again": ("ms", None), "scrub, one frame": ("ms", 1000 / 24), "live edit, 35,000 vertices": ("ms a frame", 1000 / 24),
+           "re-bake after touching 20 frames": ("frames' cost", 22.0), "peak memory of any stage": ("MB", 2048.0),
+           "growth of memory, 300 to 3,000 frames": ("%", 10.0)}
+"""What is one number: its unit, and the most it is to be."""
+PRINTED = {"import into Blender": r"^import +([\d.]+) ms", "import again": r"^import again +([\d.]+) ms",
+           "scrub, one frame": r"^scrub, one frame +([\d.]+) ms",
+           "live edit, 35,000 vertices": r"^ *3\d{4} vertices, live edit on *: frame_set +([\d.]+) ms"}
+"""Where Blender's benchmarks print it."""
 SHOWN = 10
 """Runs in the table of the last ones."""
 
@@ -106,6 +117,8 @@ def run(plate: Path, folder: Path) -> dict:
     start, _ = child("start", plate, shot)
     stages = {"track": measured([mien, "track", str(plate), "-o", str(shot)])[0], "solve": measured([mien, "solve", str(shot)])[0],
               "edit to mp4": measured([mien, "edit", str(shot), *edit])[0]}
+    figures = {"level 1, whole clip": child("level1", plate, shot)[1]["ms"],
+               "StyleGAN2 generator, 512 x 512": child("stylegan", plate, shot)[1]["ms"]}
     stages["bake"], whole = child("bake", plate, shot)
     stages["re-bake"], part = child("rebake", plate, shot)
     shutil.rmtree(shot, ignore_errors=True)
@@ -114,16 +127,21 @@ def run(plate: Path, folder: Path) -> dict:
     for entry in (*stages.values(), *references.values()):
         entry["ms_per_frame"] = round(1000 * max(entry["seconds"] - start["seconds"], 0) / frames, 2)
         entry["frames_per_second"] = round(frames / entry["seconds"], 2)
+    rebake = {"frames_renewed": part.get("baked"), "cost_in_frames": round(part["seconds"] / max(whole["seconds"] / frames, 1e-9), 1)}
+    figures |= {"re-bake after touching 20 frames": rebake["cost_in_frames"], "peak memory of any stage": max(e["peak_mb"] for e in stages.values())}
     ratios = {"track": ("track", "track"), "edit to mp4": ("edit to mp4", "edit")}
     return {"plate": plate.name, "frames": frames, "start": start, "stages": stages, "references": references,
-            "rebake": {"frames_renewed": part.get("baked"), "cost_in_frames": round(part["seconds"] / max(whole["seconds"] / frames, 1e-9), 1)},
+            "rebake": rebake, "figures": figures,
             "ratios": {k: round(stages[a]["seconds"] / references[b]["seconds"], 2) for k, (a, b) in ratios.items()}}
 
 
-def linearity(folder: Path) -> list[dict]:
-    """The whole edit on longer and longer plates."""
+def linearity(folder: Path, known: dict) -> list[dict]:
+    """The whole edit on longer and longer plates; `known` is the run on the first."""
     mien, rows = str(Path(sys.executable).with_name("mien")), []
     for frames in LINEARITY:
+        if frames == known["frames"]:
+            rows.append({"frames": frames, **known["stages"]["all at once"]})
+            continue
         plate = bench_plate(folder, frames)
         entry = measured([mien, "edit", str(plate), "--emotion", "happy=0.8", "-o", str(folder / "edited.mp4")])[0]
         rows.append({"frames": frames, **entry, "frames_per_second": round(frames / entry["seconds"], 2)})
@@ -137,6 +155,13 @@ def blender() -> dict[str, str]:
         done = subprocess.run([sys.executable, str(ROOT / "benchmarks" / script)], capture_output=True, text=True, timeout=600, check=False)
         out[script] = done.stdout.strip() if done.returncode == 0 else f"failed: {done.stderr.strip()[-300:]}"
     return out
+
+
+def numbers(printed: dict[str, str]) -> dict[str, float]:
+    """The figures that Blender's benchmarks printed."""
+    text = "\n".join(printed.values())
+    found = {name: re.search(pattern, text, re.MULTILINE) for name, pattern in PRINTED.items()}
+    return {name: float(match[1]) for name, match in found.items() if match}
 
 
 def commit() -> str:
@@ -159,8 +184,12 @@ def tell(result: dict) -> None:
         print(f"{name:<18}{e['seconds']:>9.2f}{e['ms_per_frame']:>10.1f}{e['frames_per_second']:>10.1f}{e['peak_mb']:>9}{budget:>9}")
     print("seconds and frames/s with the start of the process, ms/frame without; plain: the libraries alone")
     print("against plain: " + ", ".join(f"{k} {v:.2f} x" for k, v in result["ratios"].items()))
-    again = result["rebake"]
-    print(f"re-bake after touching 20 frames: {again['frames_renewed']} renewed, at the cost of {again['cost_in_frames']} frames")
+    print(f"re-bake after touching 20 frames: {result['rebake']['frames_renewed']} frames renewed")
+    print(f"\n{'figure':<40}{'measured':>10}  {'unit':<14}{'at most':>8}")
+    for name, value in result["figures"].items():
+        unit, most = FIGURES[name]
+        limit = f"{most:>8.0f}  {'within' if value <= most else 'OVER'}" if most else ""
+        print(f"{name:<40}{value:>10.1f}  {unit:<14}{limit}")
     for row in result.get("linearity", ()):
         print(f"{row['frames']:>5} frames: {row['frames_per_second']:.1f} frames/s, peak {row['peak_mb']} MB")
     for script, text in result.get("blender", {}).items():
@@ -193,8 +222,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--plate", type=Path, help="a movie to measure with instead of the demo's plate")
-    parser.add_argument("--linearity", action="store_true", help="also the whole edit at 300, 1,200 and 3,000 frames")
-    parser.add_argument("--blender", action="store_true", help="also import, scrubbing and the live edit")
+    parser.add_argument("--quick", action="store_true", help="without the plates of 1,200 and 3,000 frames, and without Blender")
     parser.add_argument("--history", action="store_true", help="measure nothing, show the last runs")
     options = parser.parse_args()
     if not options.history:
@@ -203,10 +231,12 @@ def main() -> None:
         made = datetime.now(timezone.utc)
         result = {"made": made.isoformat(timespec="seconds"), "commit": commit(), "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
                   "versions": versions(), **run(options.plate or bench_plate(folder, options.frames), folder)}
-        if options.linearity:
-            result["linearity"] = linearity(folder)
-        if options.blender:
+        if not options.quick:
             result["blender"] = blender()
+            result["figures"] |= numbers(result["blender"])
+        if not options.quick and not options.plate:
+            rows = result["linearity"] = linearity(folder, result)
+            result["figures"]["growth of memory, 300 to 3,000 frames"] = round(100 * (rows[-1]["peak_mb"] / rows[0]["peak_mb"] - 1), 1)
         write_json(RESULTS / f"{made:%Y%m%d-%H%M%S}_{result['commit']}_{result['frames']}.json", result)
         tell(result)
     history()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What bench.py runs in processes of their own: stages that the command line does not have, and references.
 
-    python benchmarks/bench_stages.py {start,bake,rebake,track_reference,edit_reference} PLATE SHOT
+    python benchmarks/bench_stages.py {start,level1,bake,rebake,stylegan,track_reference,edit_reference} PLATE SHOT
 
 Prints one line of JSON.
 """
@@ -16,8 +16,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mien.mesh.editor import edit_shape, make_editor
 from mien.mesh.emotion import EMOTIONS, EmotionCurves
-from mien.mesh.shot import Shot
+from mien.mesh.model import load_model
+from mien.mesh.shot import Shot, Solve
 from mien.neural import stages
 from mien.neural.media import PlateReader, display8, open_writer, probe_plate
 from mien.neural.parallel import ordered_map
@@ -30,6 +32,35 @@ TOUCHED = 20
 def start(plate: Path, shot: Path) -> dict:
     """The imports above, and nothing else."""
     return {}
+
+
+def level1(plate: Path, shot: Path) -> dict:
+    """The change of shape of the whole clip by all seven emotions, the fastest of five times."""
+    loaded = Shot.load(shot)
+    model, solve = load_model(loaded.model), Solve.load(loaded)
+    curves = EmotionCurves.constant(loaded.plate.frame_count, **dict.fromkeys(EMOTIONS, 0.3))
+    times = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        edit_shape(model, solve, curves, make_editor("analytic", model))
+        times.append(time.perf_counter() - begun)
+    return {"ms": round(1000 * min(times), 1)}
+
+
+def stylegan(plate: Path, shot: Path) -> dict:
+    """One picture of 512 x 512 from the generator of StyleGAN2 with random weights, which cost what trained ones do: the fastest of three."""
+    import torch
+
+    from mien.neural.stylegan.config import GeneratorConfig
+    from mien.neural.stylegan.generator import Generator
+    torch.manual_seed(0)
+    generator, times = Generator(GeneratorConfig()).eval(), []
+    with torch.inference_mode():
+        for _ in range(4):
+            begun = time.perf_counter()
+            generator(torch.randn(1, generator.config.z_dim))
+            times.append(time.perf_counter() - begun)
+    return {"ms": round(1000 * min(times[1:]), 1)}
 
 
 def bake(plate: Path, shot: Path) -> dict:
@@ -73,7 +104,7 @@ def edit_reference(plate: Path, shot: Path) -> dict:
     return {}
 
 
-STAGES = {f.__name__: f for f in (start, bake, rebake, track_reference, edit_reference)}
+STAGES = {f.__name__: f for f in (start, level1, stylegan, bake, rebake, track_reference, edit_reference)}
 
 
 def main() -> None:
