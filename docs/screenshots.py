@@ -206,21 +206,23 @@ class Tour:
         yield from self.picture("tutorial_6_bake")
         yield from self.job()
         self.call(bpy.ops.mien.composite)
-        composite = module("operators.shots").stage_scene(bpy.context, "composite")
-        before, self.window.scene = self.window.scene, composite
-        low = self.area("GRAPH_EDITOR")
-        low.type, low.ui_type = "NODE_EDITOR", "CompositorNodeTree"
+        before, self.window.scene = self.window.scene, self.shots.stage_scene(bpy.context, "composite")
+        large = self.area("VIEW_3D")
+        large.type, large.ui_type = "NODE_EDITOR", "CompositorNodeTree"
+        large.spaces.active.show_region_ui = False
         yield 1.0
-        with bpy.context.temp_override(window=self.window, area=low, region=next(r for r in low.regions if r.type == "WINDOW")):
+        with bpy.context.temp_override(window=self.window, area=large, region=next(r for r in large.regions if r.type == "WINDOW")):
             bpy.ops.node.view_all()
         yield from self.picture("tutorial_7_composite")
-        self.window.scene = before
+        self.window.scene, large.type = before, "VIEW_3D"
         yield 0.5
         movie = self.folder / "review.mp4"
         self.call(bpy.ops.mien.deliver, filepath=str(movie), format="REVIEW")
         yield lambda: not module("operators.render_job").running()
         if not movie.exists():
             raise RuntimeError(self.engine.STATE.error or "nothing was delivered")
+        self.window.scene = self.shots.stage_scene(bpy.context, "delivery")
+        self.area("GRAPH_EDITOR").ui_type = "SEQUENCE_EDITOR"
         yield from self.picture("tutorial_8_deliver")
 
 
