@@ -8,7 +8,6 @@ sign heuristic of section 3: it grows while D is surer of true pictures than `ta
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +16,6 @@ from torch import Tensor
 MOST = 0.8
 """p at most: above it the augmentations begin to show in what is made (their figure 4)."""
 LUMA = (1.0, 1.0, 1.0)
-
-Draw = Callable[..., Tensor]
 
 
 def next_probability(p: float, mean_sign: float, target: float, shown: int, kimg: float) -> float:
