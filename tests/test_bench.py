@@ -19,8 +19,8 @@ def bench():
 
 def test_figures_are_found_in_what_blender_printed(bench):
     printed = {"import_shot.py": f"{'import':42s} {123.4:8.1f} ms\n{'import again':42s} {99.0:8.1f} ms\n{'scrub, one frame':42s} {7.5:8.1f} ms\n",
-               "live_edit.py": " 34950 vertices, live edit on : frame_set  21.50 ms, write  3.00 ms (300 frames)\n"
-                               " 34950 vertices, live edit off: frame_set  11.00 ms\n"}
+               "live_edit.py": " 34950 vertices, live edit analytic: frame_set  21.50 ms, write  3.00 ms (300 frames)\n"
+                               " 34950 vertices, live edit off     : frame_set  11.00 ms\n"}
     assert bench.numbers(printed) == {"import into Blender": 123.4, "import again": 99.0, "scrub, one frame": 7.5, "live edit, 35,000 vertices": 21.5}
     assert bench.numbers({"import_shot.py": "failed: no Blender"}) == {}
 
