@@ -69,7 +69,7 @@ def main() -> None:
         editors[f"lambda_mouth {value:g}"] = ShapeGan(model, folder / ACTOR_WEIGHTS)
     found = table(model, editors, args.judge, args.count)
     bars = {"intensity seen at 1": [f["expression"] for f in found.values()], "lip gap's correlation": [f["lips"] for f in found.values()]}
-    chart = bar_chart("More weight on the mouth keeps the lips and costs expression", bars, list(found), "")
+    chart = bar_chart("Weight on the mouth, lips and expression", bars, list(found), "")
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     PICTURE.write_text(chart.replace(">", f">{STYLE}<rect width='100%' height='100%' fill='white'/>", 1) + "\n", encoding="utf-8")
     print(f"drawn {PICTURE}")
