@@ -37,7 +37,7 @@ def test_every_message_of_the_troubleshooting_is_in_the_code(repository: Path) -
 
 def test_the_buttons_that_the_pages_name_exist(repository: Path) -> None:
     said = set(literals(repository))
-    for page in ("tutorial.md", "manual.md", "troubleshooting.md"):
+    for page in ("tutorial.md", "manual.md"):
         text = (repository / "docs" / page).read_text(encoding="utf-8")
         for name in set(re.findall(r"\*\*([A-Z][^*]{2,40})\*\*", text)):
             label = name.rstrip(".: ")
