@@ -154,7 +154,7 @@ class TestSweep:
         write_results([happy, happy], html=tmp_path / "s.html", json=tmp_path / "s.json")
         html = (tmp_path / "s.html").read_text(encoding="utf-8")
         check_page(html)
-        assert html.count("<img") == 1 and html.count("<svg") == 6 and "needs LPIPS" in html
+        assert html.count("<img") == 1 and html.count("<svg") == 5 and "needs LPIPS" in html
         assert len(json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["sweeps"]) == 2
 
     def test_unknown_emotion(self, solved_portrait):
