@@ -86,8 +86,8 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x, ends, at = self.input_layer(x), [], 0
         for count in self.config.units:
-            for unit in self.body[at:at + count]:
-                x = unit(x)
+            for i in range(at, at + count):
+                x = self.body[i](x)
             at += count
             ends.append(x)
         small = ends[3]

@@ -88,6 +88,7 @@ class SynthesisBlock(nn.Module):
         if self.has_rgb:
             rgb = self.torgb(x, w[:, 1 if self.first else 2])
             picture = rgb if picture is None else picture + rgb
+        assert x is not None
         return x, picture
 
 
