@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from ...mesh.errors import MienError
-from ...mesh.files import read_json
-from ...mesh.model import load_model
-from ...mesh.shape_gan import ACTOR_WEIGHTS, WEIGHTS
 from ..progress import Reporter
 from .config import FINE_TUNE, CastConfig, TrainConfig, checked_config
 
@@ -79,6 +76,9 @@ def start_weights(start: str | None, takes: Path | None, model: str) -> Path | N
 
     Raises MienError when the folder has none.
     """
+    from ...mesh.files import read_json
+    from ...mesh.model import load_model
+    from ...mesh.shape_gan import ACTOR_WEIGHTS, WEIGHTS
     if start is None:
         fits = takes is not None and WEIGHTS.exists() and read_json(WEIGHTS.with_suffix(".json")).get("model_hash") == load_model(model).hash
         return WEIGHTS if fits else None
@@ -99,6 +99,7 @@ def train_shape(output: Path, takes: Path | None, cast: bool, model: str, resume
         raise MienError("There is nothing to train on; give a table of takes, or --cast for the virtual cast.")
     begin = start_weights(start, takes, model)
     config, cast_config = configs(settings, trained=begin is not None)
+    from ...mesh.model import load_model
     from .data import Coefficients
     from .run import deterministic, train
     deterministic()
