@@ -21,7 +21,7 @@ def find(scene: bpy.types.Scene, folder: str) -> int:
 
 
 def enlist(scene: bpy.types.Scene) -> None:
-    """List the scene's shot where it is not, mark it as the one in work, and bring its faces up to date."""
+    """List the scene's shot where it is not, and mark it as the one in work. A new one brings the further faces of its plate."""
     settings = scene.mien
     if not settings.shot_folder:
         return
@@ -31,16 +31,13 @@ def enlist(scene: bpy.types.Scene) -> None:
         index = len(settings.shots) - 1
         for name in PER_SHOT:
             setattr(item, name, getattr(settings, name))
+        shot = shots.shot_info(shots.absolute(settings.shot_folder)).shot
+        if shot is not None:
+            enlist_others(scene, [folder for number, folder in shot.face_folders().items() if number != shot.face])
     item = settings.shots[index]
     item.shot_folder, item.plate, item.name = settings.shot_folder, settings.plate, shots.shot_name(shots.absolute(settings.shot_folder))
     if settings.shot_index != index:
         settings.shot_index = index
-    numbers = {face_number(face) for face in faces_of(scene, item)} | tracked_faces(item)
-    for gone in reversed([i for i, track in enumerate(item.tracks) if track.face_number not in numbers]):
-        item.tracks.remove(gone)
-    for number in sorted(numbers - {track.face_number for track in item.tracks}):
-        track = item.tracks.add()
-        track.face_number, track.name = number, f"Face {number}"
 
 
 def enlist_others(scene: bpy.types.Scene, folders: Sequence[Path]) -> None:
@@ -58,18 +55,6 @@ def faces_of(scene: bpy.types.Scene, item: bpy.types.PropertyGroup) -> list[bpy.
     """The imported faces of a listed shot."""
     folder = shots.absolute(item.shot_folder)
     return [face for face in shots.faces(scene) if shots.absolute(face.mien.shot_folder) == folder]
-
-
-def face_number(face: bpy.types.Object) -> int:
-    """Which face of its plate an imported face is."""
-    info = shots.shot_info(shots.absolute(face.mien.shot_folder))
-    return info.shot.face if info.shot else 0
-
-
-def tracked_faces(item: bpy.types.PropertyGroup) -> set[int]:
-    """The numbers of the faces that the shot folder has a track of."""
-    info = shots.shot_info(shots.absolute(item.shot_folder))
-    return {info.shot.face} if info.shot and info.is_tracked else set()
 
 
 def let_go(context: bpy.types.Context) -> None:

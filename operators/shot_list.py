@@ -11,7 +11,7 @@ from ..mesh.errors import MienError
 from ..mesh.shot import Shot
 from . import shots
 from .face import select_face, use_face
-from .shot_items import PER_SHOT, face_number, faces_of, find, let_go
+from .shot_items import PER_SHOT, faces_of, find, let_go
 
 
 def chosen(settings: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
@@ -33,15 +33,6 @@ def chosen(settings: bpy.types.PropertyGroup, context: bpy.types.Context) -> Non
     else:
         let_go(context)
     shots.forget()
-
-
-def face_chosen(item: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
-    """Another row of a shot's list of faces was pressed: work on that face, where it is imported."""
-    if 0 <= item.track_index < len(item.tracks):
-        number = item.tracks[item.track_index].face_number
-        face = next((face for face in faces_of(item.id_data, item) if face_number(face) == number), None)
-        if face is not None:
-            take_up(context, item.id_data, face)
 
 
 def take_up(context: bpy.types.Context, scene: bpy.types.Scene, face: bpy.types.Object) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lists of shots and of a shot's faces, at the top of the sidebar."""
+"""The list of shots, at the top of the sidebar."""
 
 import bpy
 
 from ..operators import engine, shot_items, shots
-from .common import DONE, OPEN, current
+from .common import OPEN, current
 
 
 def progress_of(scene: bpy.types.Scene, item: bpy.types.PropertyGroup) -> str:
@@ -37,20 +37,6 @@ class MIEN_UL_shots(bpy.types.UIList):
         tail.label(text=f"{state.title} {state.fraction:.0%}" if busy else progress_of(item.id_data, item))
 
 
-class MIEN_UL_tracks(bpy.types.UIList):
-    """One face a row. A double click on its name gives it the actor's."""
-
-    bl_idname = "MIEN_UL_tracks"
-
-    def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0, flt_flag=0):
-        faces = [f for f in shot_items.faces_of(item.id_data, data) if shot_items.face_number(f) == item.face_number]
-        row = layout.row(align=True)
-        row.prop(item, "name", text="", emboss=False, icon=DONE if faces else OPEN)
-        tail = row.row()
-        tail.alignment, tail.active = "RIGHT", False
-        tail.label(text=f"face {item.face_number}" + ("" if faces else ", not imported"))
-
-
 class MIEN_PT_shots(bpy.types.Panel):
     bl_label = "Shots"
     bl_space_type = "VIEW_3D"
@@ -71,11 +57,6 @@ class MIEN_PT_shots(bpy.types.Panel):
         column.operator("mien.choose_plate", text="", icon="ADD")
         column.operator("mien.open_shot", text="", icon="FILE_FOLDER")
         column.operator("mien.remove_shot", text="", icon="REMOVE")
-        if 0 <= settings.shot_index < len(settings.shots):
-            item = settings.shots[settings.shot_index]
-            if len(item.tracks) > 1:
-                layout.label(text="Faces")
-                layout.template_list("MIEN_UL_tracks", "", item, "tracks", item, "track_index", rows=2)
 
 
-CLASSES = (MIEN_UL_shots, MIEN_UL_tracks, MIEN_PT_shots)
+CLASSES = (MIEN_UL_shots, MIEN_PT_shots)

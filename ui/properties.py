@@ -74,12 +74,6 @@ def _is_face(_self: bpy.types.PropertyGroup, object: bpy.types.Object) -> bool:
     return shots.is_face(object)
 
 
-class MienTrack(bpy.types.PropertyGroup):
-    """A face that a shot follows. Its name is the artist's: the actor, the role."""
-
-    face_number: IntProperty(name="Face", description="Which face of the plate: 0 is the largest", min=0)
-
-
 class MienShot(bpy.types.PropertyGroup):
     """A shot of the list."""
 
@@ -89,8 +83,6 @@ class MienShot(bpy.types.PropertyGroup):
     face_number: IntProperty(name="Face", description="Which face of this shot is followed", min=0)
     focal_mm: FloatProperty(name="Focal Length", description="Of this shot's lens in mm; 0: found by the solve", min=0.0)
     model: StringProperty(name="Face Model", description="The face model of this shot's solve")
-    tracks: CollectionProperty(type=MienTrack, name="Faces", description="The faces that this shot follows")
-    track_index: IntProperty(name="Face", description="The face in work", update=shot_list.face_chosen, options=set())
 
 
 def _models(_self: bpy.types.PropertyGroup, _context: bpy.types.Context, _typed: str) -> list[str]:
@@ -119,7 +111,7 @@ class MienScene(bpy.types.PropertyGroup):
         default=0.0, min=0.0, soft_max=300.0, precision=1, subtype="DISTANCE_CAMERA", unit="CAMERA")
 
 
-CLASSES = (MienObject, MienTrack, MienShot, MienScene)
+CLASSES = (MienObject, MienShot, MienScene)
 
 
 def register():

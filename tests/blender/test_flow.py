@@ -30,7 +30,7 @@ def picture(bpy) -> dict:
     settings = scene.mien
     return {
         "shot": (settings.plate, settings.shot_folder, settings.face and settings.face.name, settings.shot_index, settings.model),
-        "list": [(item.name, item.shot_folder, item.plate, [(t.name, t.face_number) for t in item.tracks]) for item in settings.shots],
+        "list": [(item.name, item.shot_folder, item.plate) for item in settings.shots],
         "faces": [(o.name, o.mien.shot_folder, len(o.data.vertices), len(o.data.shape_keys.key_blocks), o.mien.bake_hash) for o in faces],
         "controls": [[round(getattr(o.mien, name), 5) for name in CONTROLS] for o in faces],
         "curves": [sorted((c.data_path, len(c.keyframe_points)) for c in curves(o)) for o in faces],

@@ -23,8 +23,7 @@ def test_the_other_face_is_a_row_and_an_edit_of_its_own(blender, plate_of_two) -
     first, second = plate_of_two
     scene = blender.context.scene
     blender.ops.mien.open_shot(directory=str(first.folder))
-    shot_items.enlist_others(scene, [second.folder])
-    shot_items.enlist_others(scene, [second.folder])
+    shot_items.enlist_others(scene, [second.folder])  # it is there already: opening the first shows both
     assert [item.name for item in scene.mien.shots] == ["talk", "talk face 1"]
     assert blender.ops.mien.import_face() == {"FINISHED"}
     scene.mien.shot_index = 1
