@@ -35,6 +35,8 @@ APPEARANCE_VERSION = 6
 """Raise it when the same shot gives other models."""
 SAMPLES = 150
 """Frames that models are fitted to at most, so that memory does not grow with the clip."""
+TEXTURE_LEAST = 6
+"""Solved frames below which level 2 learns nothing: what is left after a stretch is put aside to test on would fit anything."""
 BATCH = 25
 """Textures that are folded into the eigen model at once."""
 LIP_SHADE = (0.42, 0.30, 0.30)
@@ -119,8 +121,9 @@ def fit_texture(faces: ShotFaces, chosen: np.ndarray, report: Reporter) -> tuple
     return model, latents, shown
 
 
-def shot_texture_model(faces: ShotFaces, actor: Path | None, report: Reporter) -> TextureModel:
+def shot_texture_model(faces: ShotFaces, actor: Path | None, report: Reporter) -> TextureModel | None:
     """Level 2 of a shot: its eigen model with directions learnt from its own frames; with the actor folder's model and its d_y where it has one.
+    None for a shot of too few frames to learn from, which is said.
 
     Made once and kept in SHOT/texture/; a change of the solve or of the actor's model makes it again.
     """
@@ -134,6 +137,9 @@ def shot_texture_model(faces: ShotFaces, actor: Path | None, report: Reporter) -
     except MienError as error:
         report.warn(f"The texture model of this shot is fitted again: {error}")
     chosen = faces.samples()
+    if len(chosen) < TEXTURE_LEAST:
+        report.warn(f"The shot has only {len(chosen)} solved frame(s), from which no change of the skin can be learnt; the edit moves it alone.")
+        return None
     images, latents, shown = fit_texture(faces, chosen, report)
     s = faces.solve
     nuisance = np.concatenate([s.rotation[chosen], chosen[:, None] / max(len(s.beta), 1)], 1)

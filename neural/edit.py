@@ -121,6 +121,8 @@ class ShotEditor:
             return None
         borrowed = TextureModel.load(actor) if s.texture_borrow else None
         model = shot_texture_model(ShotFaces(self.shot, self.track, self.solve, self.renderer), None if borrowed else actor, report)
+        if model is None:
+            return None
         return TextureLayer(model, borrowed, self.model, s.texture_strength, s.texture_borrow, self.shot.plate.linear)
 
     def _mouth(self, actor: Path, report: Reporter) -> MouthLayer | None:

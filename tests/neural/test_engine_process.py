@@ -400,10 +400,10 @@ def test_blenders_python_variables_do_not_reach_the_engine(engine, monkeypatch, 
 
 def test_the_extension_folder_may_be_called_anything(tmp_path, repository):
     extension = tmp_path / "user default.ext" / "mien (1) ü"
-    for package in ("", "mesh", "neural"):
-        (extension / package).mkdir(parents=True, exist_ok=True)
-        for source in (repository / package).glob("*.py"):
-            (extension / package / source.name).write_bytes(source.read_bytes())
+    for source in (*repository.glob("*.py"), *repository.glob("mesh/*.py"), *repository.glob("neural/**/*.py")):
+        copy = extension / source.relative_to(repository)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(source.read_bytes())
     with raw(bootstrap=extension / "neural" / "bootstrap.py", cwd=tmp_path) as process:
         ask(process, Run("echo", {}))
         final = final_of(process)
