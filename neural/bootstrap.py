@@ -11,15 +11,15 @@ import json
 import os
 import sys
 
-OLDEST, NEWEST = (3, 10), (3, 12)
-"""The engine's Pythons: MediaPipe has no wheels beyond them."""
+OLDEST, NEWEST = (3, 11), (3, 12)
+"""The engine's Pythons: MediaPipe and PyAV, as pinned, have no wheels beyond them."""
 
 
 def unsuitable(version):
     """One sentence when this Python (major, minor) cannot run the engine, else None."""
     if OLDEST <= tuple(version) <= NEWEST:
         return None
-    return "The engine needs Python {}.{} to {}.{}, but {} is Python {}.{}; choose another one in the preferences of Mien.".format(
+    return "The engine needs Python {}.{} or {}.{}, but {} is Python {}.{}; choose another one in the preferences of Mien.".format(
         *OLDEST, *NEWEST, sys.executable, *version)
 
 

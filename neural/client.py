@@ -113,7 +113,7 @@ class Job:
             self._pending.append(item)
         elif process.hello is None:
             process.kill()
-            self._fail(f"{process.python} does not start Mien's engine; choose a Python 3.10 to 3.12 with Mien's requirements.", "user", str(item))
+            self._fail(f"{process.python} does not start Mien's engine; choose a Python 3.11 or 3.12 with Mien's requirements.", "user", str(item))
         else:
             process.kill()
             self._fail("The engine sent something that is no message and was stopped; the log tells more.", "defect", str(item))
@@ -143,7 +143,7 @@ class Job:
             self._fail("The job was cancelled; the engine did not react in time and was stopped.", "cancelled", process.tail)
         elif process.hello is None:
             self._fail(f"The engine did not start: {process.python} {exit_in_words(code)}; "
-                       "choose a Python 3.10 to 3.12 with Mien's requirements.", "user", process.tail)
+                       "choose a Python 3.11 or 3.12 with Mien's requirements.", "user", process.tail)
         else:
             self._fail(f"The engine {exit_in_words(code)} during '{self.name}'; run it again, what was finished is kept.",
                        "crash", process.tail)
@@ -156,7 +156,7 @@ class Job:
 class Engine:
     """Owns at most one engine process and one job at a time.
 
-    `python` is the engine's interpreter (3.10 to 3.12 with Mien's requirements), `log_folder` takes its logs; the times are
+    `python` is the engine's interpreter (3.11 or 3.12 with Mien's requirements), `log_folder` takes its logs; the times are
     in seconds. `arguments` go to the worker (see worker.main).
     """
 

@@ -27,7 +27,7 @@ class MienPreferences(bpy.types.AddonPreferences):
 
     engine_python: bpy.props.StringProperty(
         name="Engine Python", subtype="FILE_PATH",
-        description="The Python program (3.10 to 3.12, with Mien's requirements) that tracks, solves and bakes, in a process of its own")
+        description="The Python program (3.11 or 3.12, with Mien's requirements) that tracks, solves and bakes, in a process of its own")
     base_python: bpy.props.StringProperty(
         name="Made from", subtype="FILE_PATH",
         description="The Python 3.11 or 3.12 that the engine's own one is made from; empty: the first that is found on this computer")

@@ -363,7 +363,7 @@ runpy.run_path(sys.argv[1], run_name='__main__')
             assert isinstance(final, Error)
             assert final.kind == "user"
             assert "is Python 3.9" in final.text
-            assert "3.10 to 3.12" in final.text
+            assert "3.11 or 3.12" in final.text
         engine.python = Path(sys.executable)
         works(engine)
 
