@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...mesh.errors import MienError
+from ..settings import config_of
 
 
 @dataclass(frozen=True)
@@ -83,21 +84,13 @@ AT_LEAST: dict[str, float] = {"iterations": 1, "batch": 2, "critic_steps": 1, "h
 
 def checked_config(kind: type, values: dict[str, Any]) -> Any:
     """A config from a dictionary. Raises MienError for an unknown name, a wrong type or a value out of range."""
-    known = {f.name: f for f in fields(kind)}
-    for name, value in values.items():
-        if name not in known:
-            raise MienError(f"There is no training setting '{name}'; use one of {', '.join(sorted(known))}.")
-        whole = known[name].type == "int"
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-            raise MienError(f"The training setting '{name}' must be {'a whole number' if whole else 'a number'}; it is {value!r}.")
-        if not AT_LEAST.get(name, 0) <= value < float("inf"):
-            raise MienError(f"The training setting '{name}' must be at least {AT_LEAST.get(name, 0):g}; it is {value}.")
+    config = config_of(kind, values, AT_LEAST)
     for name in ("decay", "share", "rest"):
         if values.get(name, 0) > 1:
             raise MienError(f"The training setting '{name}' is a part of a whole and must be at most 1.")
     if values.get("beta1", 0) >= 1 or values.get("beta2", 0) >= 1:
         raise MienError("The training settings 'beta1' and 'beta2' must be below 1.")
-    return kind(**{n: float(v) if known[n].type == "float" else v for n, v in values.items()})
+    return config
 
 
 def fixed_part(config: TrainConfig) -> dict[str, Any]:

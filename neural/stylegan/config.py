@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...mesh.errors import MienError
+from ..settings import config_of
 
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 ARCHITECTURES = ("skip", "resnet", "orig")
@@ -154,22 +155,14 @@ AT_LEAST: dict[str, float] = {"kimg": 0.001, "batch": 2, "size": 8, "z_dim": 1, 
 
 def checked(kind: type, values: dict[str, Any]) -> Any:
     """A training config from a dictionary. Raises MienError for an unknown name, a wrong type or a value out of range."""
-    known = {f.name: f for f in fields(kind)}
-    for name, value in values.items():
-        if name not in known:
-            raise MienError(f"There is no training setting '{name}'; use one of {', '.join(sorted(known))}.")
-        whole = known[name].type == "int"
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-            raise MienError(f"The training setting '{name}' must be {'a whole number' if whole else 'a number'}; it is {value!r}.")
-        if not AT_LEAST.get(name, 0) <= value < math.inf:
-            raise MienError(f"The training setting '{name}' must be at least {AT_LEAST.get(name, 0):g}; it is {value}.")
+    config = config_of(kind, values, AT_LEAST)
     if values.get("size", 64) not in SIZES:
         raise MienError(f"The training setting 'size' must be one of {', '.join(map(str, SIZES))}; it is {values['size']}.")
     if values.get("units", 24) not in (4, 24):
         raise MienError(f"The training setting 'units' must be 4 or 24; it is {values['units']}.")
     if values.get("ada_target", 0) >= 1 or values.get("mixing", 0) > 1:
         raise MienError("The training settings 'ada_target' and 'mixing' are parts and must be below 1.")
-    return kind(**{n: float(v) if known[n].type == "float" else v for n, v in values.items()})
+    return config
 
 
 def fixed_part(config: StyleGanConfig | PspConfig) -> dict[str, Any]:
