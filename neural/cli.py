@@ -20,6 +20,7 @@ from typing import Any
 
 from ..mesh.errors import MienError
 from . import level2_command as level2
+from .arguments import unit
 from .console import Console, console
 from .evaluate_cli import add_evaluate, run_evaluate
 from .failures import told
@@ -39,16 +40,6 @@ PLATE_OPTIONS = (*TRACK_OPTIONS, *SOLVE_OPTIONS, "shot")
 
 # -- arguments ----------------------------------------------------------------------------------------------------------
 
-def _unit(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number within 0 and 1")
-    return value
-
-
 def _emotions(text: str) -> dict[str, float]:
     """ "happy=0.8,sad=0.2" -> {"happy": 0.8, "sad": 0.2}"""
     from ..mesh.emotion import EMOTIONS  # brings numpy, which --help can do without
@@ -59,7 +50,7 @@ def _emotions(text: str) -> dict[str, float]:
             raise argparse.ArgumentTypeError(f"there is no emotion {name!r}; use one of {', '.join(EMOTIONS)}")
         if not equals:
             raise argparse.ArgumentTypeError(f"{name} needs an intensity, such as {name}=0.8")
-        out[name] = _unit(value)
+        out[name] = unit(value)
     return out
 
 
@@ -123,11 +114,11 @@ def build_parser() -> argparse.ArgumentParser:
                       help="intensities 0 to 1 for the whole shot: happy=0.8; of another face by its number: 1:sad=0.5")
     what.add_argument("--curves", type=_of_face, action="append", metavar="[N:]CSV",
                       help="a table with a column 'frame' and any of the emotions and controls")
-    p.add_argument("--mouth", type=_unit, metavar="X", help="how strictly the lips keep to the words, 0 to 1 (0.5)")
-    p.add_argument("--neutralise", type=_unit, metavar="X", help="how much of the acted emotion is taken away, 0 to 1 (0)")
+    p.add_argument("--mouth", type=unit, metavar="X", help="how strictly the lips keep to the words, 0 to 1 (0.5)")
+    p.add_argument("--neutralise", type=unit, metavar="X", help="how much of the acted emotion is taken away, 0 to 1 (0)")
     p.add_argument("--editor", choices=("analytic", "gan"), help="level 1: recipes of facial actions, or the trained shape GAN (analytic)")
     p.add_argument("--actor", metavar="FOLDER", help="with --editor gan: networks made by 'mien train' (those in the shot folder, or shipped)")
-    level2.add_edit_arguments(p, _unit)
+    level2.add_edit_arguments(p, unit)
     p.add_argument("--glasses", choices=("auto", "on", "off"), help="keep the rims of glasses straight (auto)")
     p.add_argument("--shot", type=Path, metavar="SHOT", help="with a plate: keep the shot in this folder")
     add_track(p)

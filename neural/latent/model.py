@@ -20,10 +20,10 @@ from ...mesh.files import read_json
 SCHEMA = 1
 
 KINDS: Mapping[str, tuple[str, str]] = {
-    "eigen": ("mien.neural.latent.eigen", "EigenImages"),
-    "stylegan2": ("mien.neural.stylegan.latent", "StyleGanImages"),
+    "eigen": (".eigen", "EigenImages"),
+    "stylegan2": ("..stylegan.latent", "StyleGanImages"),
 }
-"""kind -> (module under this package's root, class with a `load`); imported only when a file of that kind is met."""
+"""kind -> (module, relative to this package, class with a `load`); imported only when a file of that kind is met."""
 
 
 class LatentImageModel(Protocol):
@@ -97,5 +97,4 @@ def describe(folder: Path, name: str) -> dict:
 def load_latent(folder: Path, name: str) -> LatentImageModel:
     """The model NAME of a folder, whatever its kind. Raises MienError."""
     module, cls = KINDS[describe(folder, name)["kind"]]
-    root = __name__.rsplit(".neural.", 1)[0]
-    return getattr(importlib.import_module(module.replace("mien", root, 1)), cls).load(Path(folder), name)
+    return getattr(importlib.import_module(module, __package__), cls).load(Path(folder), name)

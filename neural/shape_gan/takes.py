@@ -9,7 +9,6 @@ Table: CSV with the columns clip, actor, emotion, level; clips relative to the t
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 
 from ...mesh.emotion import EMOTIONS
 from ...mesh.errors import MienError
+from ..tables import table_rows
 
 NEUTRAL = "neutral"
 LEVELS = 3
@@ -95,13 +95,8 @@ def ravdess_takes(root: Path, actors: Sequence[str] = ()) -> list[Take]:
 
 def read_table(path: Path) -> list[Take]:
     """An artist's own takes. Raises MienError that names the row and what is wrong with it."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MienError(f"{path} cannot be read as a table ({error}); save it as CSV in UTF-8.") from error
     takes = []
-    for number, row in enumerate(rows, 2):
+    for number, row in enumerate(table_rows(path), 2):
         values = {name: (row.get(name) or "").strip() for name in COLUMNS}
         missing = [name for name in COLUMNS if not values[name] and not (name == "level" and values["emotion"] == NEUTRAL)]
         if missing:

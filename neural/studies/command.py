@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...mesh.errors import MienError
+from ..arguments import unit
 from ..console import Console
 from ..evaluate_cli import AddCommand, add_results, add_weights, check_results, tell, tell_table, tell_written, weights_of
 
@@ -45,16 +46,6 @@ def _named_folder(text: str) -> tuple[str, Path]:
     return name, Path(folder)
 
 
-def _unit(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number within 0 and 1")
-    return value
-
-
 def _seconds(text: str) -> float:
     try:
         value = float(text)
@@ -78,8 +69,8 @@ def add_studies(add: AddCommand, emotions: ParseEmotions) -> None:
     """Add the commands to a parser through `add(name, text)`; emotions reads "happy=0.8"."""
     def controls(p: argparse.ArgumentParser, required: bool) -> None:
         p.add_argument("--emotion", type=emotions, required=required, metavar="NAME=X[,...]", help="the edit, held over the shot: happy=0.8")
-        p.add_argument("--mouth", type=_unit, metavar="X", help="how strictly the lips keep to the words, 0 to 1 (0.5)")
-        p.add_argument("--neutralise", type=_unit, metavar="X", help="how much of the acted emotion is taken away, 0 to 1 (0)")
+        p.add_argument("--mouth", type=unit, metavar="X", help="how strictly the lips keep to the words, 0 to 1 (0.5)")
+        p.add_argument("--neutralise", type=unit, metavar="X", help="how much of the acted emotion is taken away, 0 to 1 (0)")
 
     p = add(command_name("sweep"),
             "Render a few frames of a solved shot at intensities from 0 to 1 and measure how linear the edit is (LIE, figure 7).")
@@ -114,7 +105,7 @@ def add_studies(add: AddCommand, emotions: ParseEmotions) -> None:
     p.add_argument("shot", type=Path, metavar="SHOT", help="the solved shot that is edited")
     p.add_argument("truth", type=Path, metavar="TRUTH", help="the solved shot that shows the emotion")
     p.add_argument("--emotion", required=True, metavar="NAME[=X]", help="what the second take shows: sad, or sad=0.8")
-    p.add_argument("--neutralise", type=_unit, default=1.0, metavar="X", help="how much of the acted emotion is taken away first (1)")
+    p.add_argument("--neutralise", type=unit, default=1.0, metavar="X", help="how much of the acted emotion is taken away first (1)")
     add_results(p)
     _frames(p)
     _settings(p)
@@ -190,7 +181,7 @@ def _cross(args: argparse.Namespace, terminal: Console) -> None:
     from .run import by_name, comparison
     name, equals, value = args.emotion.partition("=")
     try:
-        intensity = _unit(value) if equals else 1.0
+        intensity = unit(value) if equals else 1.0
     except argparse.ArgumentTypeError as error:
         raise MienError(f"The intensity {error}.") from error
     weights = weights_of(args)

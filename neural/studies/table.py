@@ -6,7 +6,6 @@ The clips are a CSV table (columns plate, output and, if wanted, label and shot:
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from ..metrics.face import LABELS
 from ..metrics.measure import Measure, number
 from ..progress import Reporter
 from ..report import Page, command_line, machine
+from ..tables import table_rows
 from ..version import mien_version
 from .run import Variant, by_name, chosen_frames, measures_json, run_variants, solved_shot, strip, variant_measures, write_study
 
@@ -58,13 +58,8 @@ class Row:
 
 def read_clips(path: Path) -> list[dict[str, str]]:
     """The rows of a table of clips, paths relative to it made whole. Raises MienError that names the line."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MienError(f"{path} cannot be read as a table ({error}); save it as CSV in UTF-8.") from error
     out = []
-    for line, row in enumerate(rows, 2):
+    for line, row in enumerate(table_rows(path), 2):
         values = {c: (row.get(c) or "").strip() for c in COLUMNS}
         for name in ("plate", "output"):
             if not values[name]:
