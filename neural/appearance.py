@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -30,6 +31,7 @@ from .parallel import ordered_map
 from .progress import Reporter
 from .rendering import PlateRenderer
 from .texture import Unwrapper
+from .visibility import LandmarkTrust, shot_trust
 
 APPEARANCE_VERSION = 6
 """Raise it when the same shot gives other models."""
@@ -53,19 +55,26 @@ class ShotFaces:
     solve: Solve
     renderer: PlateRenderer
 
+    @cached_property
+    def trust(self) -> LandmarkTrust:
+        """How far the frames' landmarks are believed, and what the artist's mask hides."""
+        return shot_trust(self.shot, self.track, self.solve)
+
     def vertices(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Vertices as filmed (V, 2) pixels, locked onto the landmarks, and in camera axes (V, 3) metres."""
         s = self.solve
         pose = s.rotation[index].astype(np.float64), s.translation[index].astype(np.float64)
         points = place(self.renderer.model.shape(s.alpha, s.beta[index]).astype(np.float64), *pose)
         xy = s.camera.project(points)
-        return xy + self.renderer.lock(xy, self.track.landmarks[index].astype(np.float64)), points
+        return xy + self.renderer.lock(xy, self.track.landmarks[index].astype(np.float64), self.trust(index)), points
 
     def key(self, *more: object) -> str:
         """Changes when anything that a model is fitted to changes."""
         digest = hashlib.sha256(repr((APPEARANCE_VERSION, self.renderer.model.hash, self.shot.plate.fingerprint, *more)).encode())
         for array in (self.solve.alpha, self.solve.beta, self.solve.rotation, self.solve.translation, self.track.landmarks):
             digest.update(np.ascontiguousarray(array, np.float32).tobytes())
+        for index in map(int, np.flatnonzero(self.solve.solved)):
+            digest.update("".join(self.trust.key(index)).encode())
         return digest.hexdigest()[:24]
 
     def samples(self, most: int = SAMPLES) -> np.ndarray:
@@ -79,7 +88,10 @@ class ShotFaces:
 
 
 def unwrapped(faces: ShotFaces, frame: Frame, unwrap: Unwrapper, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A frame's texture (S, S, 3) float32 in the working space and its visibility (S, S) 0..1; what it hides is filled from `base` (S, S, 3)."""
+    """A frame's texture (S, S, 3) float32 in the working space and its visibility (S, S) 0..1; what it hides is filled from `base` (S, S, 3).
+
+    What the artist's mask covers is hidden.
+    """
     xy, points = faces.vertices(frame.index)
     height, width = frame.pixels.shape[:2]
     left, top = (max(int(v) - 4, 0) for v in xy.min(0))
@@ -87,7 +99,8 @@ def unwrapped(faces: ShotFaces, frame: Frame, unwrap: Unwrapper, base: np.ndarra
     if right - left < 2 or bottom - top < 2:
         return base, np.zeros(base.shape[:2], np.float32)
     part = to_working(np.ascontiguousarray(frame.pixels[top:bottom, left:right, :3]), faces.shot.plate.linear)
-    texture, seen = unwrap(part, xy - np.array([left, top]), points)
+    hidden = faces.trust.hidden(frame.index)
+    texture, seen = unwrap(part, xy - np.array([left, top]), points, None if hidden is None else hidden[top:bottom, left:right])
     seen = seen.astype(np.float32)
     return base + seen[..., None] * (texture - base), seen
 
@@ -178,6 +191,9 @@ def _crop(faces: ShotFaces, geometry: MouthGeometry, frame: Frame) -> MouthCrop 
     right, bottom = np.ceil(xy[geometry.ring].max(0)).astype(int) + 40
     working = to_working(np.ascontiguousarray(picture[top:bottom, left:right]), faces.shot.plate.linear)
     atlas, seen = geometry.crop(working, pose, (int(left), int(top)))
+    hidden = faces.trust.hidden(frame.index)
+    if hidden is not None:
+        seen = seen * (1 - geometry.crop(np.repeat(hidden[top:bottom, left:right, None], 3, 2), pose, (int(left), int(top)))[0][..., 0])
     return MouthCrop(frame.index, atlas, seen, pose.shape, np.median(working.reshape(-1, 3), 0))
 
 

@@ -21,7 +21,8 @@ from .level2 import TextureLayer, TextureModel
 from .media import Frame
 from .mouth import MouthGeometry, MouthLayer
 from .progress import Reporter
-from .rendering import FaceLayer, PlateRenderer, RenderSettings
+from .rendering import FaceLayer, PlateRenderer, RenderSettings, behind_mask
+from .visibility import shot_trust
 
 RENDERER_VERSION = 2
 """Raise it when the same input gives other pixels, so that old bakes are known to be out of date."""
@@ -91,6 +92,7 @@ class ShotEditor:
         self.shot, self.settings = shot, settings
         self.model: FaceModel = load_model(shot.model)
         self.track, self.solve = Track.load(shot), Solve.load(shot)
+        self.trust = shot_trust(shot, self.track, self.solve)
         if shot.model_hash != self.model.hash:
             raise MienError(f"{shot.folder} was solved with another version of the face model '{shot.model}'; solve the shot again.")
         if self.solve.beta.shape[1] != self.model.expression_count or len(self.solve.alpha) != self.model.identity_count:
@@ -153,7 +155,7 @@ class ShotEditor:
         after = s.camera.project(after_points)
         if self.hold is not None:
             after = self.hold(before, after)
-        offset = r.lock(before, self.track.landmarks[index].astype(np.float64))
+        offset = r.lock(before, self.track.landmarks[index].astype(np.float64), self.trust(index))
         return before + offset, after + offset, after_points[:, 2].astype(np.float32)
 
     def layer(self, index: int, plate: np.ndarray) -> FaceLayer | None:
@@ -167,7 +169,7 @@ class ShotEditor:
             layer = self.texture.over(layer, self.edit.beta[index], self.emotions[index], after, depth)
         if self.mouth is not None:
             layer = self.mouth.over(layer, plate, index, self.solve.beta[index], before, after)
-        return layer
+        return behind_mask(layer, plate, self.trust.hidden(index))
 
     def composited(self, frame: Frame) -> Frame:
         """The frame with its face layer laid over it; the very same pixels where nothing is edited."""
@@ -185,7 +187,7 @@ class ShotEditor:
             digest.update(np.ascontiguousarray(array, np.float32).tobytes())
         facts = (RENDERER_VERSION, self.model.hash, self.shot.plate.fingerprint, self.solve.camera.focal, self.hold is not None,
                  self.mouth.hash if self.mouth else "", self.texture.hash if self.texture else "", self.settings.shape_strength,
-                 sorted(asdict(self.renderer.settings).items()))
+                 sorted(asdict(self.renderer.settings).items()), *self.trust.key(index))
         digest.update(repr(facts).encode())
         return digest.hexdigest()[:24]
 

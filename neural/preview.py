@@ -95,7 +95,7 @@ def _load(folder: Path, curves: EmotionCurves, settings: EditSettings, report: R
 def _stamps(shot: Shot) -> tuple:
     """Changes when a file does that the shot is read from."""
     files = [shot.folder / "shot.json", shot.track_path, shot.solve_path,
-             *(path for name in ("actor", "texture") for path in sorted((shot.folder / name).rglob("*")))]
+             *(path for name in ("actor", "texture", "occlusion") for path in sorted((shot.folder / name).rglob("*")))]
     return tuple((str(path), path.stat().st_mtime_ns) for path in files if path.is_file())
 
 

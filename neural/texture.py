@@ -15,6 +15,7 @@ from .media import PlateReader, display8
 from .progress import Reporter
 from .rendering import PlateRenderer
 from .rendering.raster import rasterise
+from .visibility import shot_trust
 
 SIZE = 1024
 SAMPLES = 15
@@ -47,10 +48,10 @@ class Unwrapper:
         uv[self.vertex_of_uv] = self.xy
         return self.carry(uv[partner])[0] - 0.5
 
-    def __call__(self, rgb: np.ndarray, xy: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, rgb: np.ndarray, xy: np.ndarray, points: np.ndarray, hidden: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Frame (H, W, 3) of any depth, vertices on it (V, 2) pixels and in camera axes (V, 3) -> texture (size, size, 3), of the same type.
 
-        With it its visibility, (size, size) in 0..1.
+        With it its visibility, (size, size) in 0..1. hidden (H, W) float32 in 0..1: what stands before the face.
         """
         t = self.model.triangles
         face = np.cross(points[t[:, 1]] - points[t[:, 0]], points[t[:, 2]] - points[t[:, 0]])
@@ -62,12 +63,15 @@ class Unwrapper:
         carried, inside = self.carry(np.concatenate([xy, cosine[:, None]], 1).astype(np.float32))
         texture = cv2.remap(rgb, carried[..., 0] - 0.5, carried[..., 1] - 0.5, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         in_picture = (carried[..., 0] >= 0) & (carried[..., 0] < rgb.shape[1]) & (carried[..., 1] >= 0) & (carried[..., 1] < rgb.shape[0])
-        return texture, inside * in_picture * np.clip((carried[..., 2] - FACING) / 0.3, 0, 1)
+        seen = inside * in_picture * np.clip((carried[..., 2] - FACING) / 0.3, 0, 1)
+        if hidden is not None:
+            seen = seen * (1 - cv2.remap(hidden, carried[..., 0] - 0.5, carried[..., 1] - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+        return texture, seen
 
 
 def shot_texture(shot: Shot, model: FaceModel, track: Track, solve: Solve, report: Reporter) -> np.ndarray:
     """The median texture (SIZE, SIZE, 3) uint8 RGB of evenly chosen solved frames; what no frame shows is filled from around."""
-    renderer, unwrap = PlateRenderer(model, solve.camera), Unwrapper(model)
+    renderer, unwrap, trust = PlateRenderer(model, solve.camera), Unwrapper(model), shot_trust(shot, track, solve)
     solved = np.flatnonzero(solve.solved)
     chosen = solved[np.unique(np.round(np.linspace(0, len(solved) - 1, SAMPLES)).astype(int))]
     reader = PlateReader(shot.plate_path, shot.plate)
@@ -78,7 +82,8 @@ def shot_texture(shot: Shot, model: FaceModel, track: Track, solve: Solve, repor
         pose = solve.rotation[index].astype(np.float64), solve.translation[index].astype(np.float64)
         points = place(model.shape(solve.alpha, solve.beta[index]).astype(np.float64), *pose)
         xy = solve.camera.project(points)
-        texture, visible = unwrap(rgb, xy + renderer.lock(xy, track.landmarks[index].astype(np.float64)), points)
+        locked = xy + renderer.lock(xy, track.landmarks[index].astype(np.float64), trust(index))
+        texture, visible = unwrap(rgb, locked, points, trust.hidden(index))
         textures.append(texture)
         seen.append(visible > 0.5)
     report.step("texture", len(chosen), len(chosen))

@@ -7,7 +7,11 @@ folder's `occlusion/`. A sequence's frames belong to the plate's frames of the s
 
 from __future__ import annotations
 
+import hashlib
 import os
+import threading
+import zlib
+from collections import OrderedDict
 from pathlib import Path
 
 import cv2
@@ -18,32 +22,75 @@ from ..mesh.errors import MienError
 from ..mesh.model import FaceModel
 from ..mesh.shot import Shot, Solve, Track
 from .media import PlateReader, display8, probe_plate
+from .media.stills import parse_pattern
 
 FACING = (-0.1, 0.25)
 """Cosine between a surface and the view: below the first it is hidden, above the second fully seen."""
 LEAST = 0.1
 """Belief in a landmark on a hidden surface: the tracker guesses it, from what it sees of the rest."""
+KEPT = 8
+"""Pictures of a mask that stay in memory."""
 PICTURES = (".png", ".exr", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
 class OcclusionMask:
-    """The artist's mask of a shot; `frame` reads one picture at a time."""
+    """The artist's mask of a shot; `frame` reads one picture at a time, from any thread."""
 
     def __init__(self, path: Path, shot: Shot):
         self.path, self._shot = path, shot
-        facts = probe_plate(path)
-        self._reader, self._facts = PlateReader(path, facts), facts
+        self._facts = probe_plate(path)
+        self._reader = PlateReader(path, self._facts)
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
+        """The last pictures of a sequence, uint8: one frame of an edit asks for its own more than once."""
+        self._packed: list[bytes] = []
+        """A movie's pictures so far: it is decoded once, in order, as seeking at every frame would take for ever."""
+        self._movie = self._reader.frames() if self._facts.kind == "movie" else None
 
     def frame(self, index: int) -> np.ndarray | None:
         """(H, W) float32 in 0..1 of the plate's size, 1 = hidden; None where the mask has no frame. Raises MienError for an unreadable one."""
+        at = self._position(index)
+        return None if at is None else self._picture(at).astype(np.float32) / 255
+
+    def frame_key(self, index: int) -> str:
+        """Changes when the mask does on a frame; "" where it has none."""
+        at = self._position(index)
+        if at is None:
+            return ""
+        if self._facts.kind == "movie":
+            return f"{self._facts.fingerprint} {at}"
+        path = parse_pattern(self.path, guess=False).file(self._facts.first_frame + at)
+        try:
+            return hashlib.sha256(path.read_bytes()).hexdigest()[:24]
+        except OSError as error:
+            raise MienError(f"The occlusion mask {path} cannot be read ({error.strerror or error}); put it back, or solve with "
+                            "--mask none.") from error
+
+    def _position(self, index: int) -> int | None:
         first = self._facts.first_frame if self._facts.kind == "sequence" else self._shot.plate.first_frame
         at = self._shot.frame_number(index) - first
-        if not 0 <= at < self._facts.frame_count:
-            return None
-        pixels = display8(self._reader.frame(at).pixels, False)
-        mask = pixels[..., :3].max(2).astype(np.float32) / 255
+        return at if 0 <= at < self._facts.frame_count else None
+
+    def _picture(self, at: int) -> np.ndarray:
+        """(H, W) uint8 of the plate's size."""
         size = (self._shot.plate.width, self._shot.plate.height)
-        return mask if mask.shape[::-1] == size else cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
+        with self._lock:
+            if self._movie is not None:
+                while len(self._packed) <= at:
+                    self._packed.append(zlib.compress(_grey(next(self._movie).pixels, size).tobytes(), 1))
+                return np.frombuffer(zlib.decompress(self._packed[at]), np.uint8).reshape(size[::-1])
+            if at not in self._kept:
+                self._kept[at] = _grey(self._reader.frame(at).pixels, size)
+            self._kept.move_to_end(at)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+            return self._kept[at]
+
+
+def _grey(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A picture of a mask of any depth -> (H, W) uint8 of (width, height)."""
+    mask = np.ascontiguousarray(display8(pixels, False)[..., :3].max(2))
+    return mask if mask.shape[::-1] == size else cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
 
 
 def occlusion_mask(shot: Shot) -> OcclusionMask | None:
@@ -69,12 +116,40 @@ def landmarks_seen(shot: Shot, track: Track) -> np.ndarray | None:
     mask = occlusion_mask(shot)
     if mask is None:
         return None
+    trust = LandmarkTrust(track, mask)
     seen = np.ones(track.landmarks.shape[:2], np.float32)
-    for index in np.flatnonzero(track.found):
-        picture = mask.frame(int(index))
-        if picture is not None:
-            seen[index] = 1 - _at(picture, track.landmarks[index, :, :2])
+    for index in map(int, np.flatnonzero(track.found)):
+        known = trust(index)
+        if known is not None:
+            seen[index] = known
     return seen
+
+
+class LandmarkTrust:
+    """How far the tracker's landmarks tell where the face is on a frame: not at all under the artist's mask, where it guesses them."""
+
+    def __init__(self, track: Track, mask: OcclusionMask | None):
+        self._track, self.mask = track, mask
+
+    def __call__(self, index: int) -> np.ndarray | None:
+        """(478,) float32 in 0..1; None where all are to be believed."""
+        picture = self.hidden(index)
+        return None if picture is None else 1 - _at(picture, self._track.landmarks[index, :, :2])
+
+    def hidden(self, index: int) -> np.ndarray | None:
+        """(H, W) float32 in 0..1: what the mask covers of a frame; None where it covers nothing."""
+        picture = None if self.mask is None else self.mask.frame(index)
+        return None if picture is None or not picture.any() else picture
+
+    def key(self, index: int) -> tuple[str, ...]:
+        """Changes when anything does that this tells of a frame; empty for a frame without a mask."""
+        known = "" if self.mask is None else self.mask.frame_key(index)
+        return (known,) if known else ()
+
+
+def shot_trust(shot: Shot, track: Track, solve: Solve) -> LandmarkTrust:
+    """What every stage after the solve knows of a shot's landmarks. Raises MienError for a mask that cannot be read."""
+    return LandmarkTrust(track, occlusion_mask(shot))
 
 
 def frame_visibility(model: FaceModel, solve: Solve, index: int, mask: np.ndarray | None = None) -> np.ndarray:

@@ -73,9 +73,14 @@ class PlateRenderer:
         p = place(self.model.shape(alpha, beta).astype(np.float64), rotation, translation)
         return self.camera.project(p), p[:, 2]
 
-    def lock(self, xy: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """(V, 2) offset that brings the projected mesh onto the tracked landmarks (478, 2+), smoothly between them."""
+    def lock(self, xy: np.ndarray, landmarks: np.ndarray, trust: np.ndarray | None = None) -> np.ndarray:
+        """(V, 2) offset that brings the projected mesh onto the tracked landmarks (478, 2+), smoothly between them.
+
+        trust (478,) in 0..1: where it is 0 the mesh stays where the solve has it.
+        """
         error = landmarks[self.model.landmark_ids, :2] - xy[self.model.landmark_vertices]
+        if trust is not None:
+            error = error * trust[self.model.landmark_ids, None]
         return (self.mesh.lock @ error.astype(np.float32)).astype(np.float64)
 
     def render(self, plate: np.ndarray, before: np.ndarray, after: np.ndarray, depth: np.ndarray, *,

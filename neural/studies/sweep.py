@@ -186,7 +186,7 @@ def _texture(editor: ShotEditor, unwrap: Unwrapper, rgb: np.ndarray, index: int)
     if shapes is not None:
         return unwrap(rgb, shapes[1], points)
     xy = editor.solve.camera.project(points)
-    return unwrap(rgb, xy + editor.renderer.lock(xy, editor.track.landmarks[index].astype(np.float64)), points)
+    return unwrap(rgb, xy + editor.renderer.lock(xy, editor.track.landmarks[index].astype(np.float64), editor.trust(index)), points)
 
 
 def _labelled(crop: np.ndarray, text: str) -> np.ndarray:
