@@ -16,6 +16,7 @@ from ..mesh.errors import MienError
 from ..mesh.model import FaceModel, load_model
 from ..mesh.shot import Shot, Solve, Track
 from .appearance import ShotFaces, shot_mouth, shot_texture_model
+from .full_texture import FullTexture, shot_latents
 from .glasses import GLASSES_CHOICES, GlassesHold, wears_glasses
 from .level2 import TextureLayer, TextureModel
 from .media import Frame
@@ -27,7 +28,7 @@ from .visibility import shot_trust
 RENDERER_VERSION = 2
 """Raise it when the same input gives other pixels, so that old bakes are known to be out of date."""
 
-CHOICES = {"texture": ("on", "off"), "mouth": ("fill", "off")}
+CHOICES = {"texture": ("on", "full", "off"), "mouth": ("fill", "off")}
 """Settings that are one of a few words."""
 AMOUNTS = {"shape_strength": 1.0, "texture_strength": 2.0, "texture_borrow": 1.0, "mouth_amount": 1.0}
 """Settings that are a number from 0 to this."""
@@ -46,13 +47,14 @@ class EditSettings:
     shape_strength: float = 1.0
     """Level 1: part of the change of shape that is applied, 0 to 1; 0 is an edit without level 1."""
     texture: str = "on"
-    """Level 2, change of the skin's shading with the expression: "on" (the actor folder's model, else one fitted to the shot) or "off"."""
+    """Level 2, change of the skin's shading with the expression: "on" (the actor folder's model, else one fitted to the shot), "full" (the skin is
+    that model's own picture, as in the paper, in place of a difference) or "off"."""
     texture_strength: float = 1.0
     """Level 2: part of the change of texture that is applied, 0 to 2; 0 is an edit without level 2."""
     texture_borrow: float = 0.0
     """Amount, 0 to 1, of the emotion directions in the actor folder, learnt from labelled takes of this actor or another.
 
-    Above 0 the change with the expression comes from the shot itself, as the folder may be a stranger's."""
+    Above 0 the change with the expression comes from the shot itself, as the folder may be a stranger's, unless the texture is "full"."""
     mouth: str = "fill"
     """The inside of the mouth: "fill" (teeth stay on skull and jaw, new openings are filled from the shot) or "off" (it bends with the lips)."""
     mouth_amount: float = 1.0
@@ -101,7 +103,7 @@ class ShotEditor:
         self.renderer = PlateRenderer(self.model, self.solve.camera, RenderSettings())
         self.hold = GlassesHold(self.model) if wears_glasses(settings.glasses, shot, report) else None
         self.mouth: MouthLayer | None = None
-        self.texture: TextureLayer | None = None
+        self.texture: TextureLayer | FullTexture | None = None
         self._actor = Path(settings.actor) if settings.actor else shot.folder / "actor"
         self._fitted, self._report = False, report
         self.set_curves(curves)
@@ -116,16 +118,20 @@ class ShotEditor:
             self.mouth, self.texture = self._mouth(self._actor, self._report), self._texture(self._actor, self._report)
             self._fitted = True
 
-    def _texture(self, actor: Path, report: Reporter) -> TextureLayer | None:
+    def _texture(self, actor: Path, report: Reporter) -> TextureLayer | FullTexture | None:
         """Fits level 2 where that was not done yet."""
         s = self.settings
-        if s.texture == "off" or s.texture_strength == s.texture_borrow == 0:
+        full, linear = s.texture == "full", self.shot.plate.linear
+        if s.texture == "off" or not full and s.texture_strength == s.texture_borrow == 0:
             return None
-        borrowed = TextureModel.load(actor) if s.texture_borrow else None
-        model = shot_texture_model(ShotFaces(self.shot, self.track, self.solve, self.renderer), None if borrowed else actor, report)
+        borrowed = TextureModel.load(actor) if s.texture_borrow and not full else None
+        faces = ShotFaces(self.shot, self.track, self.solve, self.renderer)
+        model = shot_texture_model(faces, None if borrowed else actor, report)
         if model is None:
             return None
-        return TextureLayer(model, borrowed, self.model, s.texture_strength, s.texture_borrow, self.shot.plate.linear)
+        if full:
+            return FullTexture(model, shot_latents(faces, model, report), self.model, s.texture_strength, s.texture_borrow, linear)
+        return TextureLayer(model, borrowed, self.model, s.texture_strength, s.texture_borrow, linear)
 
     def _mouth(self, actor: Path, report: Reporter) -> MouthLayer | None:
         """Fits the mouth where that was not done yet. Warns where there is nothing to fill it with."""
@@ -166,7 +172,7 @@ class ShotEditor:
             return None
         before, after, depth = shapes
         if self.texture is not None:
-            layer = self.texture.over(layer, self.edit.beta[index], self.emotions[index], after, depth)
+            layer = self.texture.over(layer, index, self.edit.beta[index], self.emotions[index], after, depth)
         if self.mouth is not None:
             layer = self.mouth.over(layer, plate, index, self.solve.beta[index], before, after)
         return behind_mask(layer, plate, self.trust.hidden(index))

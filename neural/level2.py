@@ -227,20 +227,12 @@ class TextureLayer:
             changed |= part.add(total, controls)
         return None if not changed else cv2.transform(total, CHROMA * np.eye(3) + (1 - CHROMA) / 3)
 
-    def over(self, layer: FaceLayer, beta: np.ndarray, emotions: np.ndarray, xy: np.ndarray, depth: np.ndarray) -> FaceLayer:
-        """The layer with the difference added; xy (V, 2) pixels and depth (V,) of the edited face."""
+    def over(self, layer: FaceLayer, index: int, beta: np.ndarray, emotions: np.ndarray, xy: np.ndarray, depth: np.ndarray) -> FaceLayer:
+        """The layer with the difference added; xy (V, 2) pixels and depth (V,) of the edited face. The difference is the same for every `index`."""
         delta = self.delta(beta, emotions)
         if delta is None:
             return layer
-        l, t, r, b = layer.box
-        step = 2 if np.ptp(xy[:, 0]) > FINE else 1
-        size = -(-(b - t) // step), -(-(r - l) // step)
-        points = ((xy - np.array([l, t])) / step).astype(np.float32)[self._unwrap.vertex_of_uv]
-        uv, z = np.full((*size, 2), -1e4, np.float32), np.full(size, np.inf, np.float32)
-        rasterise(points, depth.astype(np.float32)[self._unwrap.vertex_of_uv], self._triangles, self._unwrap.xy, uv, z, 0.0)
-        carried = cv2.remap(delta, uv[..., 0] - 0.5, uv[..., 1] - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        if step > 1:
-            carried = cv2.resize(carried, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)[: b - t, : r - l]
+        carried = carry_to_picture(self._unwrap, self._triangles, delta, layer.box, xy, depth)
         where = carried.any(2)
         rows, columns = np.flatnonzero(where.any(1)), np.flatnonzero(where.any(0))
         if not len(rows):
@@ -251,6 +243,21 @@ class TextureLayer:
         added = from_working(to_working(region, self._linear) + carried[part], patch.dtype, self._linear)
         np.copyto(region, added, where=where[part][..., None])
         return replace(layer, patch=patch)
+
+
+def carry_to_picture(unwrap: Unwrapper, triangles: np.ndarray, texture: np.ndarray, box: tuple[int, int, int, int], xy: np.ndarray,
+                     depth: np.ndarray) -> np.ndarray:
+    """A texture (S, S, C) float32 where the face is on the picture, (h, w, C) of the box, 0 elsewhere; triangles of the UVs, xy (V, 2), depth (V,)."""
+    l, t, r, b = box
+    step = 2 if np.ptp(xy[:, 0]) > FINE else 1
+    size = -(-(b - t) // step), -(-(r - l) // step)
+    points = ((xy - np.array([l, t])) / step).astype(np.float32)[unwrap.vertex_of_uv]
+    uv, z = np.full((*size, 2), -1e4, np.float32), np.full(size, np.inf, np.float32)
+    rasterise(points, depth.astype(np.float32)[unwrap.vertex_of_uv], triangles, unwrap.xy, uv, z, 0.0)
+    carried = cv2.remap(texture, uv[..., 0] - 0.5, uv[..., 1] - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    if step > 1:
+        carried = cv2.resize(carried, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)[: b - t, : r - l]
+    return carried
 
 
 def weight_map(unwrap: Unwrapper) -> np.ndarray:

@@ -17,7 +17,8 @@ SETTINGS = ("shape_strength", "texture", "texture_strength", "texture_borrow", "
 def add_edit_arguments(p: argparse.ArgumentParser, unit: Callable[[str], float]) -> None:
     """Options of `mien edit`."""
     p.add_argument("--shape-strength", type=unit, metavar="X", help="level 1: part of the change of shape that is applied, 0 to 1 (1)")
-    p.add_argument("--texture", choices=("on", "off"), help="level 2: let the skin's shading follow the expression (on)")
+    p.add_argument("--texture", choices=("on", "full", "off"), help="level 2: let the skin's shading follow the expression; full: show the model's "
+                   "own picture of the skin, as the paper does, for models of one actor (on)")
     p.add_argument("--texture-strength", type=float, metavar="X", help="level 2: how much of it, 0 to 2 (1)")
     p.add_argument("--texture-borrow", type=unit, metavar="X", help="level 2: amount of the emotion directions in the actor folder, 0 to 1 (0)")
     p.add_argument("--teeth", choices=("fill", "off"), help="fill the inside of the mouth, or let it bend with the lips (fill)")

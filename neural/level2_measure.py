@@ -25,7 +25,7 @@ from ..mesh.model import load_model
 from ..mesh.shot import Shot
 from .appearance import ShotFaces, base_texture, fit_texture, lip_shade, mouth_crops, unwrapped
 from .edit import EditSettings, ShotEditor
-from .level2 import SIZE, weight_map
+from .level2 import SIZE, TextureLayer, weight_map
 from .level2_train import open_faces
 from .media import write_png
 from .mouth import MouthGeometry
@@ -90,13 +90,13 @@ def measure_edit(faces: ShotFaces, emotion: str = "happy", frames: int = 20) -> 
         i = frame.index
         shapes = editor.shapes(i)
         layer = editor.renderer.render(frame.pixels, *shapes) if shapes else None
-        if shapes is None or layer is None or editor.texture is None:
+        if shapes is None or layer is None or not isinstance(editor.texture, TextureLayer):
             continue
         clock = time.process_time()
         delta = editor.texture.delta(editor.edit.beta[i], editor.emotions[i])
         times["delta"] += time.process_time() - clock
         clock = time.process_time()
-        layer = editor.texture.over(layer, editor.edit.beta[i], editor.emotions[i], *shapes[1:])
+        layer = editor.texture.over(layer, i, editor.edit.beta[i], editor.emotions[i], *shapes[1:])
         times["texture"] += time.process_time() - clock
         clock = time.process_time()
         if editor.mouth is not None:

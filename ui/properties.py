@@ -39,8 +39,13 @@ class MienObject(bpy.types.PropertyGroup):
         name="Glasses", description="Hold the rims of glasses straight; lids and brows behind them then move less",
         items=(("auto", "Automatic", "Look for glasses when the shot is solved"), ("on", "On", "The actor wears glasses"),
                ("off", "Off", "No glasses: move everything")), default="auto")
+    texture: EnumProperty(
+        name="Skin", description="How level 2 changes the skin",
+        items=(("on", "Differences", "The plate's own pixels, with the change of shading that the model predicts added"),
+               ("full", "Whole", "The model's own picture of the skin, as in the paper; for actors with a trained texture, the plate's grain is lost"),
+               ("off", "Off", "The skin only moves")), default="on", options=set())
     texture_strength: FloatProperty(
-        name="Skin", description="How much the skin's shading and wrinkles follow the expression, as this actor's own frames show it", default=1.0,
+        name="Skin Strength", description="How much the skin's shading and wrinkles follow the expression, as this actor's own frames show it", default=1.0,
         min=0.0, max=2.0, options=set())
     texture_borrow: FloatProperty(
         name="Borrowed Skin", description="How much of the actor folder's emotion directions is added; needs a texture trained on labelled takes",

@@ -29,6 +29,11 @@ class MIEN_PT_plate(Step, bpy.types.Panel):
             column.operator("mien.open_shot", icon="FILE_FOLDER")
 
 
+def fit_word(reprojection: float) -> str:
+    """What the median distance of the fit from the landmarks, in parts of the eye distance, is worth."""
+    return "good" if reprojection < 0.02 else "fair" if reprojection < 0.04 else "poor, look at the mesh over the plate"
+
+
 class MIEN_PT_track(Step, bpy.types.Panel):
     bl_label = "Track and Solve"
     jobs = ("Track and Solve", "Solve", "Add Model")
@@ -66,8 +71,8 @@ class MIEN_PT_track(Step, bpy.types.Panel):
     def draw_result(self, context: bpy.types.Context, info: shots.ShotInfo) -> None:
         layout = self.layout
         count = info.shot.plate.frame_count if info.shot else info.solved
-        text(layout, context, f"{info.solved} of {count} frames solved, error {info.reprojection:.1%} of the eye distance, "
-                              f"lens {info.focal_mm:.0f} mm.")
+        text(layout, context, f"{info.solved} of {count} frames solved. The fit is {fit_word(info.reprojection)}: {info.reprojection:.1%} of the eye "
+                              f"distance off the landmarks. Lens {info.focal_mm:.0f} mm.")
         if info.faces > 1:
             text(layout, context, f"Up to {info.faces} faces were seen; face {info.shot.face if info.shot else 0} is followed.", "INFO")
         if info.lost:
@@ -113,9 +118,11 @@ class MIEN_PT_bake(Step, bpy.types.Panel):
         layout.use_property_split, layout.use_property_decorate = True, False
         if face is not None:
             layout.prop(face.mien, "glasses")
-            layout.prop(face.mien, "texture_strength")
-            if face.mien.actor:
-                layout.prop(face.mien, "texture_borrow")
+            layout.prop(face.mien, "texture")
+            if face.mien.texture != "off":
+                layout.prop(face.mien, "texture_strength")
+                if face.mien.actor:
+                    layout.prop(face.mien, "texture_borrow")
             layout.prop(face.mien, "teeth")
             if face.mien.teeth == "fill":
                 layout.prop(face.mien, "teeth_amount")

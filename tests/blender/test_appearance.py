@@ -11,5 +11,6 @@ def test_controls_are_settings_of_the_engine(blender):
     face = bpy.data.objects.new("face", None)
     assert EditSettings.from_dict(appearance_settings(face)) == EditSettings()
     face.mien.texture_strength, face.mien.teeth, face.mien.teeth_locked, face.mien.teeth_frame = 0.25, "off", True, 12
+    face.mien.texture = "full"
     settings = EditSettings.from_dict(appearance_settings(face))
-    assert (settings.texture_strength, settings.mouth, settings.mouth_frame) == (0.25, "off", 12)
+    assert (settings.texture, settings.texture_strength, settings.mouth, settings.mouth_frame) == ("full", 0.25, "off", 12)

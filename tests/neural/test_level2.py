@@ -86,7 +86,7 @@ def test_differences_are_added_in_the_plates_own_space(face, texture_model, dtyp
     patch = np.full((320, 320, 3), value * top, dtype)
     xy = face.mean[:, :2] * 1500 + 160
     before = FaceLayer((0, 0, 320, 320), patch, np.ones((320, 320), np.float32), np.zeros((320, 320, 2), np.float32))
-    after = layer.over(before, beta_of(face, mouthSmileLeft=1.0), np.zeros(7, np.float32), xy, face.mean[:, 2] + 0.5)
+    after = layer.over(before, 0, beta_of(face, mouthSmileLeft=1.0), np.zeros(7, np.float32), xy, face.mean[:, 2] + 0.5)
     assert after.patch.dtype == dtype and np.array_equal(before.patch, np.full((320, 320, 3), value * top, dtype))
     changed = (after.patch != patch).any(2)
     assert 1000 < changed.sum() < 0.6 * changed.size
@@ -191,7 +191,7 @@ def test_no_open_frame_no_model():
 # -- the bake -------------------------------------------------------------------------------------------------------------
 
 def test_the_hash_knows_the_settings_and_the_models(shot):
-    hashes = [rendered(shot, **s)[2].content_hash(4) for s in ({}, {"texture": "off"}, {"mouth": "off"}, {"texture_strength": 0.5},
+    hashes = [rendered(shot, **s)[2].content_hash(4) for s in ({}, {"texture": "off"}, {"texture": "full"}, {"mouth": "off"}, {"texture_strength": 0.5},
                                                              {"mouth_amount": 0.5}, {"mouth_frame": 2}, {"shape_strength": 0.5})]
     assert len(set(hashes)) == len(hashes)
     assert rendered(shot)[2].content_hash(4) == hashes[0]  # fitted once, loaded since: the same bytes
