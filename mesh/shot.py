@@ -3,6 +3,7 @@
 
     shot.json     Shot: plate, frame rate, first frame, size, colour, chosen face, model, camera
     track.npz     Track     solve.npz   Solve     emotion.npz   EmotionCurves (mesh.emotion), as baked
+    pins.json     landmarks that the artist has put right by hand (mesh.pins)
     texture/      base.png (the shot's neutral UV texture)
     occlusion/    name.####.png, where the artist has put them: white where something stands before the face
     bake/v001/    face.####.exr (patch, premultiplied, scene-linear half RGBA), matte.####.exr, manifest.json, emotion.npz (as baked)
@@ -270,6 +271,8 @@ class Solve:
     offset: np.ndarray | None = None
     """(L, 3) float32, metres in the head frame: where the tracker means another point of this person than the model's landmark vertices. What is
     reported as reprojection is less these."""
+    pins: np.ndarray | None = None
+    """(P, 5) float64, as mesh.pins.Pins.rows: the artist's pins that it was solved with; None where there were none."""
 
     @property
     def solved(self) -> np.ndarray:
@@ -285,6 +288,7 @@ class Solve:
         camera = np.array([self.camera.width, self.camera.height, self.camera.focal, self.camera.cx, self.camera.cy])
         extra = {"distortion": np.array([self.camera.k1, self.camera.k2])} if self.camera.k1 or self.camera.k2 else {}
         extra |= {} if self.offset is None else {"offset": self.offset.astype(np.float32)}
+        extra |= {} if self.pins is None or not len(self.pins) else {"pins": self.pins.astype(np.float64)}
         write_npz(path, extra | {"alpha": self.alpha.astype(np.float32), "beta": self.beta.astype(np.float32),
                          "rotation": self.rotation.astype(np.float32),
                          "translation": self.translation.astype(np.float32), "reprojection": self.reprojection.astype(np.float32),
@@ -296,7 +300,7 @@ class Solve:
         a, T = read_npz(shot.solve_path), shot.plate.frame_count
         check_arrays(shot.solve_path, a, {"alpha": (None,), "beta": (T, None), "rotation": (T, 3), "translation": (T, 3),
                                           "reprojection": (T,), "cuts": (None,), "camera": (5,), "model_hash": ()})
-        check_arrays(shot.solve_path, a, {k: v for k, v in {"distortion": (2,), "offset": (None, 3)}.items() if k in a})
+        check_arrays(shot.solve_path, a, {k: v for k, v in {"distortion": (2,), "offset": (None, 3), "pins": (None, 5)}.items() if k in a})
         w, h, focal, cx, cy = map(float, a["camera"])
         if (int(w), int(h)) != (shot.plate.width, shot.plate.height):
             raise MienError(f"{shot.solve_path} is for a {int(w)} x {int(h)} plate, the shot's is "
@@ -304,4 +308,5 @@ class Solve:
         if shot.model_hash and str(a["model_hash"]) != shot.model_hash:
             raise MienError(f"{shot.solve_path} was made with another face model than shot.json names; solve the shot again.")
         return cls(a["alpha"], a["beta"], a["rotation"], a["translation"], a["reprojection"], a["cuts"],
-                   Camera(int(w), int(h), focal, cx, cy, *map(float, a.get("distortion", (0, 0)))), str(a["model_hash"]), a.get("offset"))
+                   Camera(int(w), int(h), focal, cx, cy, *map(float, a.get("distortion", (0, 0)))), str(a["model_hash"]), a.get("offset"),
+                   a.get("pins"))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..mesh.errors import MienError
 from ..mesh.frames import ranges_text
 from .console import Console
 from .jobs import CODECS, JobFunction
@@ -26,6 +27,18 @@ def _millimetres(text: str) -> float:
     return value
 
 
+def frame_range(text: str) -> list[int]:
+    """"12:40" or "12" as [first, last]."""
+    first, _, last = text.partition(":")
+    try:
+        found = [int(first), int(last or first)]
+    except ValueError:
+        found = [1, 0]
+    if found[0] > found[1]:
+        raise argparse.ArgumentTypeError(f"{text!r} is no range of frames such as 12:40")
+    return found
+
+
 def add_solve_options(p: argparse.ArgumentParser) -> None:
     """Options of the solve, for `mien solve` and for `mien edit PLATE`."""
     p.add_argument("--model", metavar="NAME", help="face model (default)")
@@ -41,6 +54,8 @@ def add_solve(add: AddCommand) -> None:
     p = add("solve", "Solve identity, expression, pose and camera of tracked shots.")
     p.add_argument("shot", type=Path, nargs="+", metavar="SHOT", help="a shot folder; several are solved one after the other")
     p.add_argument("--shared-identity", action="store_true", help="the shots show one person: solve one face for all")
+    p.add_argument("--pins", action="store_true", help="solve only the frames around landmarks pinned since, with identity and camera as they are")
+    p.add_argument("--frames", type=frame_range, action="append", metavar="A:B", help="the same for the frames A to B; may be given several times")
     add_solve_options(p)
 
     p = add("check", "Lay a checker texture on the solved mesh over the plate, to see whether it swims.")
@@ -71,14 +86,19 @@ def tell_solve(summary: dict[str, Any], terminal: Console) -> None:
     if lids := summary.get("lids"):
         terminal.say(f"lids          as on the plate in {lids['agree'] * 100:.1f} % of eyes and frames; {lids['closed']} closed, "
                      f"{lids['found'] * 100:.0f} % of these found")
-    terminal.say(f"solved        {summary['solved']} of {summary['frames']} frames")
+    again = f", {summary['again']} of them again" if "again" in summary else ""
+    terminal.say(f"solved        {summary['solved']} of {summary['frames']} frames{again}")
     tell_shot(summary, terminal)
 
 
-def run_solve(args: argparse.Namespace, terminal: Console, solve: JobFunction) -> None:
-    """`mien solve SHOT [SHOT ...]`, by the job `solve`."""
+def run_solve(args: argparse.Namespace, terminal: Console, solve: JobFunction, resolve: JobFunction) -> None:
+    """`mien solve SHOT [SHOT ...]`, by the job `solve`; a part of shots by `resolve`."""
     first, *others = map(str, args.shot)
-    if args.shared_identity:
+    if args.pins or args.frames:
+        if given := [*solve_given(args), *(["shared_identity"] if args.shared_identity else [])]:
+            raise MienError(f"--{given[0].replace('_', '-')} is for a solve of the whole shot; leave out --pins and --frames.")
+        summaries = [resolve({"folder": folder, **({"frames": args.frames} if args.frames else {})}, terminal) for folder in (first, *others)]
+    elif args.shared_identity:
         summary = solve({"folder": first, "together": others, **solve_given(args)}, terminal)
         summaries = [summary, *summary.get("together", [])]
     else:

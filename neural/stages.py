@@ -13,6 +13,7 @@ import numpy as np
 from ..mesh.emotion import EmotionCurves
 from ..mesh.errors import MienError
 from ..mesh.model import FaceModel, load_model
+from ..mesh.pins import Pins, changed_frames
 from ..mesh.shot import Shot, Solve, Track
 from .bake import bake
 from .edit import EditSettings, ShotEditor
@@ -20,7 +21,7 @@ from .glasses import GLASSES_THRESHOLD, glasses_score
 from .media import Frame, PlateReader, open_writer, probe_plate, write_png
 from .parallel import ahead, ordered_map
 from .progress import Reporter
-from .solving import Footage, solve_shots
+from .solving import Footage, solve_again, solve_shots
 from .solving.gaze import blink_agreement
 from .texture import shot_texture
 from .tracking import chosen_face, other_faces, track_faces
@@ -86,7 +87,7 @@ def solve_together(folders: Sequence[Path], *, model: str = "default", focal_mm:
             shot.settings["mask"] = "" if mask == "none" else shot.relative_plate(mask)
         landmarks = Track.load(shot)
         focal = focal_mm / SENSOR * max(shot.plate.width, shot.plate.height) if focal_mm else None
-        given = Footage(landmarks, shot.plate, focal, distortion or (0.0, 0.0), landmarks_seen(shot, landmarks))
+        given = Footage(landmarks, shot.plate, focal, distortion or (0.0, 0.0), landmarks_seen(shot, landmarks), pins=Pins.load(shot).rows(shot))
         if rnet is not None:
             from .rnet.predict import predict  # brings torch
             reader = PlateReader(shot.plate_path, shot.plate)
@@ -101,6 +102,25 @@ def solve_together(folders: Sequence[Path], *, model: str = "default", focal_mm:
         result.save(shot.solve_path)
         shot.save()
     return shots
+
+
+def resolve(folder: Path, *, frames: Sequence[Sequence[int]] | None = None, report: Reporter) -> tuple[Shot, int]:
+    """Some frames of a solved shot again, identity and camera held: those around pins that changed since, and `frames`, [first, last] ranges of
+    frame numbers. Returns the shot and how many frames were asked for. Raises MienError, also when there is nothing to do.
+    """
+    shot = Shot.load(folder)
+    old, track, face_model = Solve.load(shot), Track.load(shot), load_model(shot.model)
+    if old.model_hash != face_model.hash:
+        raise MienError(f"{folder} was solved with another version of the face model '{shot.model}'; solve the whole shot again.")
+    pins = Pins.load(shot).rows(shot)
+    chosen = changed_frames(track.landmarks, track.segments, old.pins, pins)
+    for first, last in frames or ():
+        chosen[max(first - shot.plate.first_frame, 0) : max(last - shot.plate.first_frame + 1, 0)] = True
+    if not chosen.any():
+        raise MienError(f"No pin of {folder} has changed since it was solved; pin a landmark, or name the frames to solve again.")
+    given = Footage(track, shot.plate, seen=landmarks_seen(shot, track), pins=pins)
+    solve_again(face_model, given, old, chosen, report).save(shot.solve_path)
+    return shot, int(chosen.sum())
 
 
 def _identity_of(folder: Path, model: FaceModel) -> np.ndarray:

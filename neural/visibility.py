@@ -20,6 +20,7 @@ import numpy as np
 from ..mesh.camera import place
 from ..mesh.errors import MienError
 from ..mesh.model import FaceModel
+from ..mesh.pins import correct
 from ..mesh.shot import Shot, Solve, Track
 from .media import PlateReader, display8, probe_plate
 from .media.stills import parse_pattern
@@ -126,15 +127,21 @@ def landmarks_seen(shot: Shot, track: Track) -> np.ndarray | None:
 
 
 class LandmarkTrust:
-    """How far the tracker's landmarks tell where the face is on a frame: not at all under the artist's mask, where it guesses them."""
+    """How far the tracker's landmarks tell where the face is on a frame: not at all under the artist's mask, where it guesses them, nor beside
+    a pin, which says that it errs there."""
 
-    def __init__(self, track: Track, mask: OcclusionMask | None):
+    def __init__(self, track: Track, mask: OcclusionMask | None, pins: np.ndarray | None = None):
+        """pins (P, 5) as `Pins.rows`: those that the solve was made with."""
         self._track, self.mask = track, mask
+        self._beside_pins = correct(track.landmarks, track.segments, pins).trust
 
     def __call__(self, index: int) -> np.ndarray | None:
         """(478,) float32 in 0..1; None where all are to be believed."""
-        picture = self.hidden(index)
-        return None if picture is None else 1 - _at(picture, self._track.landmarks[index, :, :2])
+        picture, beside = self.hidden(index), self._beside_pins.get(index)
+        if picture is None:
+            return beside
+        seen = 1 - _at(picture, self._track.landmarks[index, :, :2])
+        return seen if beside is None else seen * beside
 
     def hidden(self, index: int) -> np.ndarray | None:
         """(H, W) float32 in 0..1: what the mask covers of a frame; None where it covers nothing."""
@@ -144,12 +151,13 @@ class LandmarkTrust:
     def key(self, index: int) -> tuple[str, ...]:
         """Changes when anything does that this tells of a frame; empty for a frame without a mask."""
         known = "" if self.mask is None else self.mask.frame_key(index)
-        return (known,) if known else ()
+        beside = self._beside_pins.get(index)
+        return (*([known] if known else []), *([] if beside is None else [hashlib.sha256(beside.tobytes()).hexdigest()[:24]]))
 
 
 def shot_trust(shot: Shot, track: Track, solve: Solve) -> LandmarkTrust:
     """What every stage after the solve knows of a shot's landmarks. Raises MienError for a mask that cannot be read."""
-    return LandmarkTrust(track, occlusion_mask(shot))
+    return LandmarkTrust(track, occlusion_mask(shot), solve.pins)
 
 
 def frame_visibility(model: FaceModel, solve: Solve, index: int, mask: np.ndarray | None = None) -> np.ndarray:

@@ -40,7 +40,8 @@ def behind_mask(layer: FaceLayer, plate: np.ndarray, mask: np.ndarray | None) ->
     amount = (_ramp(away / edge - 1) * (1 - hidden))[..., None]
     own = plate[t:b, l:r]
     mixed = own + amount * (layer.patch.astype(np.float32) - own)
-    patch = np.where(amount == 0, own, mixed if own.dtype == np.float32 else np.rint(mixed).astype(own.dtype))
+    mixed = mixed if own.dtype == np.float32 else np.rint(mixed).astype(own.dtype)
+    patch = np.where(amount == 0, own, np.where(amount == 1, layer.patch, mixed))
     return replace(layer, patch=patch, matte=matte.astype(np.float32), displacement=layer.displacement * amount)
 
 

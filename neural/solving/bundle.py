@@ -55,7 +55,7 @@ def bundle(members: Sequence[Member], settings: SolveSettings, alpha: np.ndarray
     total = settings.rounds * settings.bundle_iterations
     for round_ in range(settings.rounds):
         _descend(members, settings, held, lambda step, r=round_: tick(r * settings.bundle_iterations + step, total))
-        changes = [_measure_errors(m, settings) for m in members]
+        changes = [measure_errors(m, settings) for m in members]
         if max(changes) < SETTLED:
             break
     # Once, at the end: in the bundle, offsets would take over what the identity is there for.
@@ -65,7 +65,7 @@ def bundle(members: Sequence[Member], settings: SolveSettings, alpha: np.ndarray
     return members[0].state.alpha
 
 
-def _measure_errors(member: Member, settings: SolveSettings) -> float:
+def measure_errors(member: Member, settings: SolveSettings) -> float:
     """Set the problem's sigmas from its residuals; returns the relative change of sigma."""
     problem, state = member.problem, member.state
     if len(state.beta) < 2 or member.white is None:

@@ -46,7 +46,7 @@ def solve_frames(problem: Problem, state: State, usual: float, gaze: Gaze | None
     i, weight0, data = np.arange(B), problem.seen.weight, np.zeros(0)
     for step in range(s.frame_iterations):
         if step >= 2:
-            problem.seen.weight = weight0 * frame_trust(problem, state, usual)[:, None]
+            problem.seen.weight = weight0 * frame_trust(problem, state, usual)[:, None]  # pins keep theirs, see Problem._believed
         if step < s.full_iterations:
             data, g = problem.normal_equations(state, shared=False)
         else:  # near the solution the matrix hardly changes: only where to go is made anew

@@ -30,6 +30,8 @@ NOISE_SHARE = 0.02
 class SolveSettings:
     """Standard deviations and weights of the solve. Lengths on the picture are in eye distances (between the outer eye corners)."""
 
+    pin: float = 60.0
+    """Weight of a pinned landmark against a tracked one; a pin is never taken for an outlier."""
     landmark_sigma: float = 0.02
     """Of a landmark, before the shot's own errors are measured. Larger than a landmark's noise, because neighbours err together."""
     neighbours: float = 13.0
@@ -79,10 +81,12 @@ class Observed:
     """(n, L) 0..1: how far the landmark can be believed."""
     iris: np.ndarray | None = None
     """(n, 2, 2) pixels: centres of the right and the left iris; None where the tracker has none."""
+    sure: np.ndarray | None = None
+    """(n, L) 0..1: how far the artist vouches for the landmark, by a pin; None where there are no pins."""
 
     def part(self, frames: slice | np.ndarray) -> Observed:
-        iris = None if self.iris is None else self.iris[frames]
-        return replace(self, y=self.y[frames], eye=self.eye[frames], weight=self.weight[frames], iris=iris)
+        iris, sure = (None if a is None else a[frames] for a in (self.iris, self.sure))
+        return replace(self, y=self.y[frames], eye=self.eye[frames], weight=self.weight[frames], iris=iris, sure=sure)
 
 
 @dataclass
@@ -141,6 +145,14 @@ class Problem:
         self.has_depth = bool(np.isfinite(seen.y[..., 2]).all())
         self.A, self.B = len(self.identity), len(self.expression)
 
+    def _believed(self, r2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of squared errors (n, L): the landmarks' weights with the robust function's part, for places and for depths. A pin has no depth."""
+        seen, s2 = self.seen, self.settings.robust**2
+        robust = seen.weight * (s2 / (s2 + r2)) ** 2
+        if seen.sure is None:
+            return robust, seen.weight
+        return robust + seen.sure * (self.settings.pin - robust), seen.weight * (1 - seen.sure)
+
     def of(self, seen: Observed) -> Problem:
         """The same problem, errors measured so far included, for other frames."""
         other = copy.copy(self)
@@ -173,7 +185,10 @@ class Problem:
         s = self.settings
         r2, rz = self.residuals(state)
         r2 = (r2**2).sum(-1)
-        data = (self.seen.weight * r2 / (1 + r2 / s.robust**2)).sum() / self.sigma**2 + (self.seen.weight * rz**2).sum() / s.depth_sigma**2
+        places, depths = self.seen.weight / (1 + r2 / s.robust**2), self.seen.weight
+        if self.seen.sure is not None:
+            places, depths = places + self.seen.sure * (s.pin - places), depths * (1 - self.seen.sure)
+        data = (places * r2).sum() / self.sigma**2 + (depths * rz**2).sum() / s.depth_sigma**2
         return float(data + (self.prior_weight(state.beta) * state.beta**2).sum())
 
     def normal_equations(self, state: State, shared: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -189,11 +204,12 @@ class Problem:
         P = turned + state.translation[:, None]
         r2, rz = self._errors(P, state.focal)
         Z = P[..., 2]
-        pull = seen.weight * (s.robust**2 / (s.robust**2 + (r2**2).sum(-1))) ** 2 / self.sigma**2 * state.focal / Z / seen.eye[:, None]
+        places, depths = self._believed((r2**2).sum(-1))
+        pull = places / self.sigma**2 * state.focal / Z / seen.eye[:, None]
         error = np.concatenate([r2, -(P[..., :2] / Z[..., None] * r2).sum(-1, keepdims=True)], -1) * pull[..., None]
         shift = error.sum(1)
         if self.has_depth:
-            error[..., 2] += seen.weight * (state.focal / Z.mean(1) / seen.eye)[:, None] * rz / s.depth_sigma**2
+            error[..., 2] += depths * (state.focal / Z.mean(1) / seen.eye)[:, None] * rz / s.depth_sigma**2
         turn = np.cross(turned, error).sum(1)
         flat = self._directions[..., : self.B].reshape(-1, self.B)
         return np.concatenate([(error @ state.rotation).reshape(n, -1).astype(np.float32) @ flat, turn, shift], 1)
@@ -207,7 +223,8 @@ class Problem:
         turned = self.points(state) @ np.swapaxes(state.rotation, 1, 2)
         P = turned + state.translation[:, None]
         r2, rz = self._errors(P, state.focal)
-        robust = seen.weight * (s.robust**2 / (s.robust**2 + (r2**2).sum(-1))) ** 2 / self.sigma**2
+        places, depths = self._believed((r2**2).sum(-1))
+        robust = places / self.sigma**2
         Z = P[..., 2]
         k, x, y = state.focal / Z / seen.eye[:, None], P[..., 0] / Z, P[..., 1] / Z
         kk = robust * k * k
@@ -230,10 +247,10 @@ class Problem:
         Nq = _each(N, q)
         if self.has_depth:
             slope = (state.focal / Z.mean(1) / seen.eye)[:, None]
-            deep = seen.weight * slope * slope / s.depth_sigma**2
+            deep = depths * slope * slope / s.depth_sigma**2
             N[..., 2, 2] += deep
             Nq[:, :3, :, 2] += deep[:, None] * q[:, :3, :, 2]
-            error[..., 2] += seen.weight * slope * rz / s.depth_sigma**2
+            error[..., 2] += depths * slope * rz / s.depth_sigma**2
         right = np.concatenate([Nq, error[:, None].astype(np.float32)], 1)
         flat = q.reshape(n, q.shape[1], -1)
         own = flat @ np.swapaxes(right.reshape(n, right.shape[1], -1), 1, 2)

@@ -16,6 +16,7 @@ from ...mesh.camera import Camera, rotation_matrix
 from ...mesh.errors import MienError
 from ...mesh.frames import frame_ranges, ranges_text
 from ...mesh.model import FaceModel
+from ...mesh.pins import correct
 from ...mesh.shot import Plate, Solve, Track
 from ..progress import Reporter
 from ..visibility import turned_to_camera
@@ -24,7 +25,7 @@ from .bundle import Member, bundle
 from .frames import Gaze, first_state, frame_trust, misfit, solve_frames, windows
 from .initial import initial_pose, keyframes
 from .noise import near_landmarks, white_noise
-from .problem import Observed, Problem, SolveSettings
+from .problem import Observed, Problem, SolveSettings, State
 
 BAD = 0.2
 """Trust below which the artist is told of a frame."""
@@ -64,6 +65,8 @@ class Footage:
     """(T, 478) 0..1: how far each landmark is visible; all of them when None."""
     start: Start | None = None
     """Where to start from instead of a face at rest, such as what a network says."""
+    pins: np.ndarray | None = None
+    """(P, 5) `Pins.rows`: landmarks that the artist has put right."""
 
     @property
     def camera(self) -> Camera:
@@ -87,7 +90,7 @@ def solve_shots(model: FaceModel, footage: Sequence[Footage], report: Reporter, 
     if alpha is not None and len(alpha) != model.identity_count:
         raise MienError(f"The identity has {len(alpha)} coefficients, the face model '{model.name}' {model.identity_count}; "
                         "take the identity from a shot that was solved with this model.")
-    shots = [_Prepared(model, f, settings) for f in footage]
+    shots = [Prepared(model, f, settings) for f in footage]
     count = sum(len(s.found) for s in shots)
     shared = bundle([s.member for s in shots], settings, alpha, lambda done, total: report.step("identity", done, total))
     done, solves = 0, []
@@ -101,7 +104,7 @@ def solve_shots(model: FaceModel, footage: Sequence[Footage], report: Reporter, 
     return solves
 
 
-class _Prepared:
+class Prepared:
     """A shot with its first poses and its keyframes."""
 
     def __init__(self, model: FaceModel, footage: Footage, settings: SolveSettings):
@@ -113,7 +116,9 @@ class _Prepared:
         self.first_frame, self.bad = plate.first_frame, list[int]()
         self.found = np.flatnonzero(track.found)
         self.camera = footage.camera
-        landmarks = self._pinhole(track.landmarks[self.found])
+        self.fixed = correct(track.landmarks, track.segments, footage.pins)
+        self.pins = footage.pins
+        landmarks = self._pinhole(self.fixed.landmarks[self.found])
         points = model.mean[model.landmark_vertices]
         y = landmarks[:, model.landmark_ids]
         self.rotation, self.translation, scale, off = initial_pose(points, y, self.camera)
@@ -126,7 +131,12 @@ class _Prepared:
         believed = turned_to_camera(model, rotation_matrix(self.rotation))
         if footage.seen is not None:
             believed = believed * np.maximum(footage.seen[self.found][:, model.landmark_ids], HIDDEN)
-        self.seen = Observed(y, scale * model.eye_distance, believed, iris.iris_centres(landmarks))
+        sure = None
+        if self.fixed.sure:
+            nothing, all_of_it = np.zeros(track.landmarks.shape[1]), np.ones(track.landmarks.shape[1])
+            sure = np.stack([self.fixed.sure.get(int(i), nothing) for i in self.found])[:, model.landmark_ids]
+            believed = believed * np.stack([self.fixed.trust.get(int(i), all_of_it) for i in self.found])[:, model.landmark_ids]
+        self.seen = Observed(y, scale * model.eye_distance, believed, iris.iris_centres(landmarks), sure)
         self.iris_seen = iris.seen(landmarks)
         if footage.seen is not None:
             self.iris_seen = self.iris_seen * np.stack([footage.seen[self.found][:, list(eye)].min(1) for eye in iris.IRIS], 1)
@@ -159,22 +169,24 @@ class _Prepared:
         camera = Camera(self.camera.width, self.camera.height, state.focal, self.camera.cx, self.camera.cy, self.camera.k1, self.camera.k2)
         return Solve(alpha.astype(np.float32), np.full((T, B), np.nan, np.float32), np.full((T, 3), np.nan, np.float32),
                      np.full((T, 3), np.nan, np.float32), np.full(T, np.nan, np.float32), self.track.cuts, camera, self.model.hash,
-                     self.member.problem.offset.astype(np.float32))
+                     self.member.problem.offset.astype(np.float32), self.pins)
 
-    def fill(self, solve: Solve, alpha: np.ndarray):
-        """Solve window by window into `solve`; yields the number of frames done each time."""
+    def fill(self, solve: Solve, alpha: np.ndarray, runs: Sequence[tuple[int, int]] | None = None):
+        """Solve `runs` of frames (all takes when None) window by window into `solve`; yields the number of frames done each time."""
         member = self.member
         usual = float(np.median(misfit(member.problem, member.state)))
         away = np.array([1, 1, solve.camera.focal / self.camera.focal])
         position = np.full(len(self.track.landmarks), -1)
         position[self.found] = np.arange(len(self.found))
         gaze = Gaze(self.model, alpha, solve.camera, iris.APEX, self.settings.gaze_sigma)
-        for start, end in self.track.segments:
+        for start, end in self.track.segments if runs is None else runs:
             for a, b, keep_a, keep_b in windows(start, end, self.settings):
                 frames = slice(int(position[a]), int(position[a]) + b - a)
                 problem = member.problem.of(self.seen.part(frames))
                 state = first_state(problem, alpha, solve.camera.focal, self.rotation[frames], self.translation[frames] * away,
                                     None if self.beta is None else self.beta[frames])
+                if problem.seen.sure is not None:
+                    problem.seen.y = self._for_mesh(problem, state)
                 state = solve_frames(problem, state, usual, gaze, self.iris_seen[frames])
                 k = slice(keep_a - a, keep_b - a)
                 solve.beta[keep_a:keep_b], solve.rotation[keep_a:keep_b] = state.beta[k], state.rotation_vectors()[k]
@@ -183,6 +195,15 @@ class _Prepared:
                 trust = frame_trust(problem, state, usual)[k]
                 self.bad += [keep_a + int(i) for i in np.flatnonzero(trust < BAD)]
                 yield keep_b - keep_a
+
+    @staticmethod
+    def _for_mesh(problem: Problem, state: State) -> np.ndarray:
+        """Observed.y, pins moved by the landmark's constant offset: a pin says where the mesh is to be, not where the tracker would see it."""
+        y, points, turn = problem.seen.y.copy(), problem.points(state), np.swapaxes(state.rotation, 1, 2)
+        seen_at, mesh_at = (p @ turn + state.translation[:, None] for p in (points, points - problem.offset))
+        sure = np.zeros(y.shape[:2]) if problem.seen.sure is None else problem.seen.sure
+        y[..., :2] += sure[..., None] * (seen_at[..., :2] / seen_at[..., 2:] - mesh_at[..., :2] / mesh_at[..., 2:]) * state.focal
+        return y
 
     def warn(self, report: Reporter) -> None:
         """Tell of frames that fit badly."""

@@ -21,7 +21,7 @@ from mien.neural.rnet.crop import LANDMARKS, STANDARD, crop_of, cut
 from mien.neural.rnet.network import HEADS, RNet, load_rnet
 from mien.neural.rnet.predict import check_model, start_from
 from mien.neural.solving import Footage, SolveSettings, Start
-from mien.neural.solving.solve import _Prepared
+from mien.neural.solving.solve import Prepared
 from mien.tests.neural.foreign_models import bases, bfm_arrays, closed_face
 from mien.tests.neural.portraits import portrait
 from mien.tests.neural.test_stages import write_movie
@@ -237,7 +237,7 @@ def test_a_solve_starts_from_it(basel, network, tmp_path) -> None:
     assert np.median(started.reprojection) == pytest.approx(np.median(without.reprojection), rel=0.15)
     track, facts = Track.load(Shot.load(shot)), Shot.load(shot).plate
     given = Footage(track, facts, start=Start(np.full(80, 0.3), np.full((3, 64), 0.1), without.rotation + 0.02, without.translation))
-    prepared = _Prepared(load_model(str(file)), given, SolveSettings())
+    prepared = Prepared(load_model(str(file)), given, SolveSettings())
     assert (prepared.member.state.alpha == 0.3).all() and np.allclose(prepared.member.state.beta, 0.1)
     np.testing.assert_allclose(prepared.rotation, without.rotation + 0.02, atol=1e-6)
 
