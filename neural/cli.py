@@ -244,7 +244,7 @@ def _train(args: argparse.Namespace, terminal: Console) -> None:
         terminal.say(line)
 
 
-COMMANDS = {"track": _track, "solve": lambda args, terminal: run_solve(args, terminal, JOBS["solve"]),
+COMMANDS = {"track": _track, "solve": lambda args, terminal: run_solve(args, terminal, JOBS["solve"], JOBS["resolve"]),
             "check": lambda args, terminal: run_check(args, terminal, JOBS["check"]), "edit": _edit, "evaluate": run_evaluate,
             **{studies.command_name(name): partial(studies.run_study, name) for name in studies.RUN},
             "model": model_command.run, "selftest": _selftest, "train": _train}
