@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pictures of the manual and the tutorial, from the real application: the tutorial itself, played on the demo's plate.
+"""The pictures of the manual and the tutorial, from the real application: the tutorial itself, played with mouse and keyboard.
 
-    blender --window-geometry 0 0 1600 900 --python docs/screenshots.py -- [--out docs/images] [--engine PYTHON] [--plate demo_plate.mp4]
+    blender --enable-event-simulate --window-geometry 0 0 1600 900 --python docs/screenshots.py -- [--engine PYTHON] [--plate clip.mp4]
+        [--out docs/images] [--all FOLDER]
 
-Mien must be installed and switched on. Where Blender cannot read its own window (its pictures are black, as with software OpenGL), name a command
-that takes a file name: --grab "import -window root". Works in a temporary folder, changes no preferences on disk, and ends Blender when it is
-done. Exits with 1, and says why, when a step does not do what the tutorial promises.
+Mien must be installed and switched on. Without --plate the demo's plate is made first, as the tutorial does; a shot folder beside a given plate is
+taken along. --out takes the pictures that the docs show, --all every step's, as PNG. Where Blender cannot read its own window (its pictures are
+black, as with software OpenGL), name a command that takes a file name: --grab "import -window root". Works in a temporary folder, changes no
+preferences on disk, and ends Blender when it is done. Exits with 1, and says why, when a step does not do what the tutorial promises.
 """
 
 from __future__ import annotations
@@ -20,19 +22,20 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import bpy
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from hands import Hands, Steps
 
 WIDTH = 1280
-"""Of the pictures, pixels."""
+"""Of the docs' pictures, pixels."""
 QUALITY = 82
-TICK = 0.1
-LIMIT = 600.0
+TICK = 0.03
+LIMIT = 1800.0
 """Seconds that one step may take."""
-
-Wait = Callable[[], bool] | float
 
 
 def module(name: str):
@@ -46,109 +49,215 @@ def module(name: str):
 class Tour:
     """The tutorial as a generator: it yields seconds, or what it waits for, and Blender draws meanwhile."""
 
-    def __init__(self, out: Path, engine: str, plate: Path | None, grab: list[str]):
-        self.out, self.plate, self.grab, self.folder = out, plate, grab, Path(tempfile.mkdtemp(prefix="mien-tour-"))
+    def __init__(self, options: argparse.Namespace, folder: Path):
+        self.options, self.folder = options, folder
         self.engine, self.shots, self.result = module("operators.engine"), module("operators.shots"), module("operators.result")
-        addon = bpy.context.preferences.addons[self.engine.PACKAGE].preferences
-        if engine:
-            addon.engine_python = engine
+        if options.engine:
+            bpy.context.preferences.addons[self.engine.PACKAGE].preferences.engine_python = options.engine
         view = bpy.context.preferences.view
-        view.show_splash, view.ui_scale, view.render_display_type = False, 0.9, "AREA"
+        view.show_splash, view.ui_scale, view.render_display_type, view.filebrowser_display_type = False, 0.9, "AREA", "SCREEN"
         bpy.context.preferences.use_preferences_save = False
+        self.window = bpy.context.window_manager.windows[0]
+        self.hands = Hands(self.window)
+        self.number = 0
         self.times: dict[str, float] = {}
 
     # -- the window -----------------------------------------------------------------------------------------------------------
 
-    @property
-    def window(self) -> bpy.types.Window:
-        return bpy.context.window_manager.windows[0]
-
     def area(self, kind: str) -> bpy.types.Area:
         return max((a for a in self.window.screen.areas if a.type == kind), key=lambda a: a.width * a.height)
 
-    def call(self, operator: Callable[..., set[str]], kind: str = "VIEW_3D", region: str = "WINDOW", **arguments: object) -> None:
-        """Press a button: the operator as the panel calls it."""
-        area = self.area(kind)
-        with bpy.context.temp_override(window=self.window, area=area, region=next(r for r in area.regions if r.type == region)):
-            ended = operator("INVOKE_DEFAULT", **arguments)
-        if "CANCELLED" in ended:
-            raise RuntimeError(f"{operator} was cancelled: {self.engine.STATE.error}")
+    def press(self, wanted: str, across: float = 0.5, kind: str = "VIEW_3D") -> Steps:
+        """The button of an operator in the sidebar."""
+        yield from self.hands.find(wanted, self.area(kind), across=across)
+        yield from self.hands.click()
+        if self.engine.STATE.error:
+            raise RuntimeError(self.engine.STATE.error)
 
-    def job(self) -> Iterator[Wait]:
+    def point(self, wanted: str) -> Steps:
+        """The pointer over a property in the sidebar, at the value's place."""
+        yield from self.hands.find(wanted, self.area("VIEW_3D"), across=0.7)
+
+    def away(self) -> Steps:
+        """The pointer where it brings up no tooltip and hides nothing."""
+        yield from self.hands.move(self.window.width // 3, self.window.height - 6)
+
+    def browse(self, path: Path) -> Steps:
+        """In the file browser that is open: the folder, the name, Return."""
+        yield lambda: any(a.type == "FILE_BROWSER" for a in self.window.screen.areas)
+        yield 0.5
+        for kind, across, words in (("UI", 0.3, str(path.parent)), ("EXECUTE", 0.3, path.name)):
+            region = next(r for r in self.area("FILE_BROWSER").regions if r.type == kind)
+            yield from self.hands.click(region.x + across * region.width, region.y + region.height / 2)
+            yield from self.hands.write(words)
+            yield 0.3
+        yield from self.picture(f"browse {path.name}")
+        yield from self.hands.key("RET")
+        yield lambda: not any(a.type == "FILE_BROWSER" for a in self.window.screen.areas)
+
+    def job(self) -> Steps:
         """Wait for the running job; fail when it fails."""
+        yield 0.5
         yield lambda: not self.engine.STATE.running
         if self.engine.STATE.error:
             raise RuntimeError(self.engine.STATE.error)
 
-    def scroll(self, turns: int) -> None:
-        """The sidebar down by that many turns of the mouse wheel."""
-        area = self.area("VIEW_3D")
-        with bpy.context.temp_override(window=self.window, area=area, region=next(r for r in area.regions if r.type == "UI")):
-            for _ in range(turns):
-                bpy.ops.view2d.scroll_down()
+    def go_to(self, frame: int) -> Steps:
+        yield from self.hands.find_along("frame_current", self.area("DOPESHEET_EDITOR"))
+        yield from self.hands.key("RET")
+        yield from self.hands.write(str(frame))
+        if self.window.scene.frame_current != frame:
+            raise RuntimeError(f"the playhead is at {self.window.scene.frame_current}, not {frame}")
 
-    def picture(self, name: str) -> Iterator[Wait]:
-        """The window as a JPEG of the manual's width, once it has been drawn."""
-        yield 0.5
-        path = self.folder / f"{name}.png"
+    def picture(self, name: str) -> Steps:
+        """The window, once it has been drawn: into --all, and where `name` is a file of the docs, as a JPEG of their width into --out."""
+        yield 0.7
+        self.number += 1
+        path = self.folder / f"{self.number:02d} {name}.png"
         with bpy.context.temp_override(window=self.window):
             bpy.ops.wm.redraw_timer(type="DRAW_WIN_SWAP", iterations=1)
-            if self.grab:
+            if self.options.grab:
                 time.sleep(0.5)  # the screen shows what was drawn a little later
-                subprocess.run([*self.grab, str(path)], check=True)
+                subprocess.run([*shlex.split(self.options.grab), str(path)], check=True)
             else:
                 bpy.ops.screen.screenshot(filepath=str(path))
-        image = bpy.data.images.load(str(path))
-        image.scale(WIDTH, round(image.size[1] * WIDTH / image.size[0]))
-        image.file_format = "JPEG"
-        self.out.mkdir(parents=True, exist_ok=True)
-        image.save(filepath=str(self.out / f"{name}.jpg"), quality=QUALITY)
-        bpy.data.images.remove(image)
-        print(f"tour: {name}.jpg", flush=True)
+        if self.options.all:
+            self.options.all.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, self.options.all / path.name)
+        if self.options.out and name.startswith(("tutorial_", "manual_")):
+            image = bpy.data.images.load(str(path))
+            image.scale(WIDTH, round(image.size[1] * WIDTH / image.size[0]))
+            image.file_format = "JPEG"
+            self.options.out.mkdir(parents=True, exist_ok=True)
+            image.save(filepath=str(self.options.out / f"{name}.jpg"), quality=QUALITY)
+            bpy.data.images.remove(image)
+        print(f"tour: {path.stem}", flush=True)
 
-    # -- the tutorial -----------------------------------------------------------------------------------------------------------
+    # -- the tutorial ---------------------------------------------------------------------------------------------------------
 
-    def steps(self) -> Iterator[Wait]:
-        yield 2.0
-        bpy.ops.wm.save_as_mainfile(filepath=str(self.folder / "tutorial.blend"))
-        area = self.area("VIEW_3D")
-        area.spaces.active.show_region_ui = True
+    def steps(self) -> Steps:
         yield 1.0
-        next(r for r in area.regions if r.type == "UI").active_panel_category = "Mien"
+        area = self.area("VIEW_3D")
+        yield from self.hands.move(area.x + area.width / 2, area.y + area.height / 2)
+        yield from self.hands.key("N")
+        yield 1.0
+        next(r for r in area.regions if r.type == "UI").active_panel_category = "Mien"  # a tab's letters have no button to find
+        yield 0.5
         yield from self.picture("tutorial_1_panel")
+        yield from self.press("wm.save_as_mainfile")
+        yield from self.browse(self.folder / "tutorial.blend")
+        if not bpy.data.filepath:
+            raise RuntimeError("the .blend was not saved")
         yield from self.footage()
         yield from self.animate()
         yield from self.look()
         yield from self.finish()
 
-    def footage(self) -> Iterator[Wait]:
-        plate = self.folder / "demo_plate.mp4"
-        if self.plate is None:
-            self.call(bpy.ops.mien.demo_plate)
+    def footage(self) -> Steps:
+        plate = self.options.plate
+        if plate is None:
+            yield from self.open_panel("mien.demo_plate", "mien.track")
+            yield from self.press("mien.demo_plate")
             yield from self.job()
         else:
-            shutil.copyfile(self.plate, plate)
-            if self.plate.with_suffix(".mien").exists():
-                shutil.copytree(self.plate.with_suffix(".mien"), plate.with_suffix(".mien"))
-            self.call(bpy.ops.mien.choose_plate, filepath=str(plate))
-        if not (plate.with_suffix(".mien") / "solve.npz").exists():
-            yield from self.track()
-        start = time.perf_counter()
-        self.call(bpy.ops.mien.import_face)
-        self.times["import"] = time.perf_counter() - start
+            beside = self.folder / plate.name
+            shutil.copyfile(plate, beside)
+            if plate.with_suffix(".mien").exists():
+                shutil.copytree(plate.with_suffix(".mien"), beside.with_suffix(".mien"))
+            yield from self.press("mien.choose_plate")
+            yield from self.browse(beside)
+        yield 0.5
+        yield from self.away()
+        yield from self.picture("plate chosen")
+        folder = self.shots.shot_folder(bpy.context)
+        if not (folder / "solve.npz").exists():
+            yield from self.press("mien.track")
+            yield from self.away()
+            yield lambda: self.engine.STATE.fraction > 0.4 or not self.engine.STATE.running
+            yield from self.picture("tutorial_2_track")
+            yield from self.job()
+            yield from self.picture("tracked and solved")
+        yield from self.press("mien.import_face")
+        yield from self.away()
         yield from self.picture("tutorial_3_face")
 
-    def track(self) -> Iterator[Wait]:
-        self.call(bpy.ops.mien.track)
-        yield lambda: self.engine.STATE.fraction > 0.4 or not self.engine.STATE.running
-        yield from self.picture("tutorial_2_track")
-        yield from self.job()
+    def open_panel(self, wanted: str, below: str) -> Steps:
+        """Open closed panels below the button `below`, one after the other, until the one with the button `wanted` is open."""
+        area = self.area("VIEW_3D")
+        yield from self.hands.find(below, area)
+        region = next(r for r in area.regions if r.type == "UI")
+        x, y = self.hands.place
+        pitch = round(24.5 * bpy.context.preferences.view.ui_scale)
+        for _ in range(12):
+            y -= pitch
+            if y < region.y + 4:
+                yield from self.hands.wheel(4)
+                yield from self.hands.find(below, area, scroll=False)
+                y = self.hands.place[1]
+                continue
+            yield from self.hands.click(x - 60, y)
+            yield 0.4
+            found = []
+            for step in range(1, 9):
+                yield from self.hands.move(x, y - step * 11)
+                found.append(self.hands.under(area, region))
+            if any(seen.startswith(wanted) for seen in found):
+                return
+            yield from self.hands.click(x - 60, y)
+            yield 0.4
+        raise RuntimeError(f"no panel has {wanted}")
 
     @property
     def face(self) -> bpy.types.Object:
         return self.shots.scene_face(self.window.scene)
 
-    def animate(self) -> Iterator[Wait]:
+    def animate(self) -> Steps:
+        for frame, letter, emotion in ((20, "H", "happy"), (70, "S", "sad")):
+            yield from self.go_to(frame)
+            yield from self.hands.find("mien.key_emotion", self.area("VIEW_3D"), across=0.25)
+            x, top = self.hands.place
+            yield from self.hands.find("mien.sound", self.area("VIEW_3D"))
+            yield from self.hands.click(x, (top + self.hands.place[1]) / 2)  # the menu between the two
+            yield 0.4
+            yield from self.picture(f"menu {emotion}")
+            yield from self.hands.key("C")
+            yield 0.4
+            yield from self.picture(f"menu {emotion} emotions")
+            yield from self.hands.key(letter)
+            yield 0.4
+            curve = self.shots.control_curves(self.face).get(emotion)
+            if curve is None or len(curve.keyframe_points) != 4:
+                raise RuntimeError(f"no four keys of {emotion}")
+        yield from self.away()
+        yield from self.picture("keyed")
+        yield from self.slide()
+        yield from self.curves()
+
+    def slide(self) -> Steps:
+        """Drag a slider: the mesh follows at once; undo."""
+        yield from self.go_to(40)
+        before = self.mesh()
+        yield from self.point("mien.surprised")
+        yield from self.hands.drag(60)
+        yield 0.3
+        value = self.face.mien.surprised
+        if not 0.1 < value <= 1 or self.mesh() == before:
+            raise RuntimeError(f"the slider stands at {value} and the mesh did not follow")
+        yield from self.picture("slider dragged")
+        yield from self.hands.key("Z", ctrl=True)
+        yield 0.5
+        if self.face.mien.surprised or self.mesh() != before:
+            raise RuntimeError("undo did not bring the slider and the mesh back")
+
+    def mesh(self) -> bytes:
+        """The edited points of the frame in view."""
+        points = self.face.data.shape_keys.key_blocks["Mien Edit"].points
+        buffer = np.empty(3 * len(points), np.float32)
+        points.foreach_get("co", buffer)
+        return buffer.tobytes()
+
+    def curves(self) -> Steps:
+        """A Graph Editor between view and timeline, as an artist would lay it out."""
         area = self.area("VIEW_3D")
         with bpy.context.temp_override(window=self.window, area=area, region=area.regions[-1]):
             bpy.ops.screen.area_split(direction="HORIZONTAL", factor=0.3)
@@ -156,41 +265,45 @@ class Tour:
         low = min((a for a in self.window.screen.areas if a.type == "VIEW_3D"), key=lambda a: a.y)
         low.type = "GRAPH_EDITOR"
         yield 0.5
-        for frame, emotion, strength in ((20, "happy", 0.9), (70, "sad", 1.0)):
-            self.window.scene.frame_set(frame)
-            self.call(bpy.ops.mien.key_preset, emotion=emotion, strength=strength, onset=12, apex=20, offset=12)
-        self.window.scene.frame_set(40)
-        with bpy.context.temp_override(window=self.window, area=low, region=next(r for r in low.regions if r.type == "WINDOW")):
-            bpy.ops.graph.view_all()
-        self.recentre()
-        yield 1.0
-        self.scroll(11)
+        yield from self.hands.move(low.x + low.width / 2, low.y + low.height / 2)
+        yield from self.hands.key("HOME")
+        yield from self.centre()
+        yield from self.hands.find("mien.angry", self.area("VIEW_3D"), across=0.7)
+        yield from self.away()
         yield from self.picture("tutorial_4_emotion")
 
-    def recentre(self) -> None:
-        module("operators.view").look_through_camera(bpy.context)
+    def centre(self) -> Steps:
+        """The camera's frame in the middle of the view."""
         area = self.area("VIEW_3D")
-        with bpy.context.temp_override(window=self.window, area=area, region=next(r for r in area.regions if r.type == "WINDOW")):
-            bpy.ops.view3d.view_center_camera()
+        yield from self.hands.move(area.x + area.width / 2, area.y + area.height / 2)
+        yield from self.hands.key("HOME")
+        yield 0.3
 
-    def look(self) -> Iterator[Wait]:
-        self.call(bpy.ops.mien.difference)
-        yield from self.picture("manual_difference")
-        self.call(bpy.ops.mien.difference)
-        self.call(bpy.ops.mien.compare, mode="OVER")
-        yield from self.picture("manual_overlay")
-        self.call(bpy.ops.mien.compare, mode="OVER")
-        self.call(bpy.ops.mien.result_preview)
-        self.recentre()
+    def look(self) -> Steps:
+        for wanted, across, name in (("mien.difference", 0.5, "manual_difference"), ("mien.compare(mode='OVER'", 0.75, "manual_overlay")):
+            yield from self.press(wanted, across)
+            yield from self.away()
+            yield from self.picture(name)
+            yield from self.press(wanted, across)
+        yield from self.press("mien.result_preview")
+        yield from self.centre()
+        yield 0.5
+        yield from self.picture("first preview")
+        start = time.perf_counter()
         yield self.shown
+        self.times["first picture"] = time.perf_counter() - start
         yield from self.picture("tutorial_5_result")
-        for value in (0.3, 0.6, 0.9):  # how long an artist waits
-            self.face.mien.fear = value
+        for _ in range(3):  # how long an artist waits
+            yield from self.point("mien.fear")
+            yield from self.hands.drag(25)
+            start = time.perf_counter()
             yield self.shown
-            self.times[f"slider to picture {value}"] = self.result.running().picture.seconds
+            self.times[f"slider at {self.face.mien.fear:.2f} to picture"] = self.result.running().picture.seconds
+        yield from self.away()
+        yield from self.picture("preview of a dragged slider")
         self.face.mien.fear = 0.0
         yield self.shown
-        self.call(bpy.ops.mien.result_preview)
+        yield from self.press("mien.result_preview")
 
     def shown(self) -> bool:
         """Is the picture of what is set now in the view?"""
@@ -199,41 +312,52 @@ class Tour:
             raise RuntimeError(preview.problem)
         return not preview.waiting_for(self.result.wanted_of(self.face, self.window.scene.frame_current))
 
-    def finish(self) -> Iterator[Wait]:
-        self.call(bpy.ops.mien.bake)
+    def finish(self) -> Steps:
+        yield from self.press("mien.bake")
+        yield from self.away()
         yield lambda: self.engine.STATE.fraction > 0.5 or not self.engine.STATE.running
-        self.scroll(9)
         yield from self.picture("tutorial_6_bake")
         yield from self.job()
-        self.call(bpy.ops.mien.composite)
+        yield from self.picture("baked")
+        yield from self.press("mien.composite")
+        yield 1.0
+        yield from self.away()
+        yield from self.picture("composite built")
         before, self.window.scene = self.window.scene, self.shots.stage_scene(bpy.context, "composite")
         large = self.area("VIEW_3D")
         large.type, large.ui_type = "NODE_EDITOR", "CompositorNodeTree"
         large.spaces.active.show_region_ui = False
         yield 1.0
-        with bpy.context.temp_override(window=self.window, area=large, region=next(r for r in large.regions if r.type == "WINDOW")):
-            bpy.ops.node.view_all()
+        yield from self.hands.move(large.x + large.width / 2, large.y + large.height / 2)
+        yield from self.hands.key("HOME")
         yield from self.picture("tutorial_7_composite")
         self.window.scene, large.type = before, "VIEW_3D"
         yield 0.5
         movie = self.folder / "review.mp4"
-        self.call(bpy.ops.mien.deliver, filepath=str(movie), format="REVIEW")
+        yield from self.press("mien.deliver")
+        yield from self.browse(movie)
+        yield 2.0
+        yield from self.picture("delivering")
         yield lambda: not module("operators.render_job").running()
         if not movie.exists():
             raise RuntimeError(self.engine.STATE.error or "nothing was delivered")
+        yield from self.picture("delivered")
         self.window.scene = self.shots.stage_scene(bpy.context, "delivery")
         self.area("GRAPH_EDITOR").ui_type = "SEQUENCE_EDITOR"
+        yield 1.0
         yield from self.picture("tutorial_8_deliver")
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("--out", type=Path, default=Path(__file__).resolve().parent / "images")
+    arguments.add_argument("--out", type=Path, help="folder for the pictures that the docs show")
+    arguments.add_argument("--all", type=Path, help="folder for a picture of every step")
     arguments.add_argument("--engine", default="")
-    arguments.add_argument("--plate", type=Path, help="a demo plate made before; tracking is left out with its shot folder beside it")
+    arguments.add_argument("--plate", type=Path, help="footage in the place of the demo's; not tracked with a shot folder beside it")
     arguments.add_argument("--grab", default="", help="a command that writes a picture of the screen")
     options = arguments.parse_args(sys.argv[sys.argv.index("--") + 1:] if "--" in sys.argv else [])
-    tour = Tour(options.out.resolve(), options.engine, options.plate, shlex.split(options.grab))
+    folder = Path(tempfile.mkdtemp(prefix="mien-tour-"))
+    tour = Tour(options, folder)
     steps = tour.steps()
     state: dict[str, object] = {"wait": 0.0, "since": time.monotonic()}
 
@@ -246,16 +370,20 @@ def main() -> None:
                 state.update(wait=next(steps), since=time.monotonic())
         except StopIteration:
             print("tour: done", {name: round(seconds, 2) for name, seconds in tour.times.items()}, flush=True)
-            leave(0)
+            leave(0, folder, tour)
         except Exception:  # noqa: BLE001 - whatever it is, it is told, and Blender ends: nobody watches the window
             traceback.print_exc()
-            leave(1)
+            leave(1, folder, tour)
         return TICK
 
     bpy.app.timers.register(tick, first_interval=1.0, persistent=True)
 
 
-def leave(code: int) -> None:
+def leave(code: int, folder: Path, tour: Tour) -> None:
+    """End Blender, its engines and its folder."""
+    tour.result.stop()
+    tour.engine.close_engine()
+    shutil.rmtree(folder, ignore_errors=True)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

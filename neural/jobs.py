@@ -6,7 +6,9 @@ the types of `stages`, which does the work and is imported, with everything heav
 
     track     plate, folder, [face, all_faces, landmarks, first_frame, fps]        -> track_summary
     solve     folder, [model, focal_mm, distortion, mask, identity, rnet, together] -> solve_summary
+    resolve   folder, [frames]                               -> what resolve.resolve returns
     check     folder, output, [codec]                        -> what check.check_movie returns
+    learn     folder, [settings]                             -> what learn.learn returns
     bake      folder, [settings, frames]                     -> what stages.bake returns
     preview   folder, curves, index, output, [settings, side] -> what preview.preview returns
     layers    folder, output, [settings]                     -> what layers.write_layers returns
@@ -31,7 +33,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..mesh.errors import MienError
 from ..mesh.frames import frame_ranges
+from .learn import learn
 from .progress import Reporter
+from .resolve import resolve
 from .stylegan.job import train_stylegan
 
 if TYPE_CHECKING:
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 
 JobFunction = Callable[[Mapping[str, Any], Reporter], "dict[str, Any]"]
 """(params, report) -> result."""
+Check = Callable[[Any], Any]
 
 DELIVERIES: Mapping[str, tuple[str, ...]] = {
     ".mp4": ("h264",), ".m4v": ("h264",), ".mov": ("prores", "h264", "ffv1"),
@@ -134,9 +139,6 @@ def _controls(value: Any) -> dict[str, float]:
     return {str(k): float(v) for k, v in value.items()}
 
 
-Check = Callable[[Any], Any]
-
-
 def checked(job: str, params: Mapping[str, Any], required: Mapping[str, Check], optional: Mapping[str, Check]) -> dict[str, Any]:
     """The parameters in their own types; optional ones that are missing or null are left out.
 
@@ -213,8 +215,7 @@ def _facts(shot: Shot) -> dict[str, Any]:
 
 
 def track_summary(shot: Shot) -> dict[str, Any]:
-    """folder, first_frame, fps, size, face, audio, frames, tracked (count), faces (most seen), others (number -> shot folder), lost (ranges of frame
-    numbers), cuts."""
+    """The facts, frames, tracked (count), faces (most seen), others (number -> shot folder), lost (ranges of frame numbers), cuts."""
     from ..mesh.shot import Track
     track = Track.load(shot)
     first = shot.plate.first_frame
@@ -393,7 +394,7 @@ def selftest(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     return test(report)
 
 
-JOBS: Mapping[str, JobFunction] = {"track": track, "solve": solve, "check": check, "bake": bake, "preview": preview, "layers": layers, "edit": edit,
-                                   "train_texture": partial(_train_level2, "texture"), "train_mouth": partial(_train_level2, "mouth"),
-                                   "train_shape": train_shape, "train_stylegan": train_stylegan, "add_model": add_model, "setup": setup,
-                                   "demo_plate": demo_plate, "selftest": selftest}
+JOBS: Mapping[str, JobFunction] = {
+    "track": track, "solve": solve, "resolve": resolve, "check": check, "bake": bake, "preview": preview, "layers": layers, "edit": edit,
+    "train_texture": partial(_train_level2, "texture"), "train_mouth": partial(_train_level2, "mouth"), "train_shape": train_shape,
+    "train_stylegan": train_stylegan, "add_model": add_model, "setup": setup, "demo_plate": demo_plate, "learn": learn, "selftest": selftest}

@@ -20,6 +20,7 @@ import numpy as np
 from bpy.app.handlers import persistent
 
 from ..mesh.errors import MienError
+from ..mesh.shot import Shot
 from ..neural.client import Engine, Job
 from ..neural.protocol import Error
 from . import shots
@@ -36,6 +37,8 @@ SETTLE = 0.06
 SIDE = 1024
 """The longer side of a picture at most, in pixels: more does not fit into a viewport, and its transfer would hold Blender up."""
 
+WITHOUT = {"texture": "off", "mouth": "off"}
+"""Settings of a quick picture."""
 STAGE = "preview"
 """The engine's name for making the picture itself."""
 
@@ -61,6 +64,8 @@ class Picture:
     """(h, w, 3) uint8, first row on top."""
     seconds: float
     """From the change of a control to the picture."""
+    quick: bool = False
+    """Made without skin and mouth, which the engine has still to learn from the shot; a finished one follows."""
 
 
 class Preview:
@@ -78,6 +83,8 @@ class Preview:
         self._asked: tuple[Wanted, float, Path] | None = None
         self._last: tuple[Wanted | None, float] = None, 0.0
         self._stage = ""
+        self._begun: set[str] = set()
+        """Shot folders that a picture was asked of."""
 
     def close(self) -> None:
         """End the engine and remove the files."""
@@ -87,15 +94,15 @@ class Preview:
 
     def waiting_for(self, wanted: Wanted | None) -> bool:
         """Is there a picture to come?"""
-        return wanted is not None and not self.problem and (self.picture is None or self.picture.wanted != wanted)
+        return wanted is not None and not self.problem and (self.picture is None or self.picture.quick or self.picture.wanted != wanted)
 
     @property
     def stage(self) -> str:
-        """What the engine learns of the shot before the first picture, such as "textures 40 %"; "" otherwise."""
+        """What the engine learns of the shot before the first finished picture, such as "learns textures 40 %"; "" otherwise."""
         progress = self.job.progress if self.job is not None else None
         if progress is None or progress.stage == STAGE or not progress.total:
             return ""
-        return f"{progress.stage} {10 * (10 * progress.done // progress.total)} %"
+        return f"learns {progress.stage} {10 * (10 * progress.done // progress.total)} %"
 
     def advance(self, face: bpy.types.Object | None, frame: int, now: float, *, ask: bool = True) -> bool:
         """Take what the engine has, and ask for what is missing; `now` in seconds. True when something new is to be drawn. Never blocks."""
@@ -120,8 +127,11 @@ class Preview:
             raise MienError(f"{wanted.folder} is no shot folder; put it back, or press Import Again.")
         curves, output = Path(self._files.name) / "curves.npz", Path(self._files.name) / f"{next(self._number)}.npy"
         sample(face, shot)[0].save(curves)
+        self._quick = wanted.folder not in self._begun and not learnt(shot)
+        self._begun.add(wanted.folder)
+        settings = json.loads(wanted.settings) | (WITHOUT if self._quick else {})
         params: dict[str, Any] = {"folder": wanted.folder, "curves": str(curves), "index": wanted.frame - shot.plate.first_frame,
-                                  "output": str(output), "settings": json.loads(wanted.settings), "side": SIDE}
+                                  "output": str(output), "settings": settings, "side": SIDE}
         self._asked = wanted, self._last[1], output
         self.job = self._engine.run("preview", params)
 
@@ -134,7 +144,7 @@ class Preview:
             return True
         box = final.result["box"]
         pixels = np.load(output, allow_pickle=False) if box else np.zeros((1, 1, 3), np.uint8)
-        self.picture = Picture(wanted, tuple(box) if box else None, pixels, now - since)
+        self.picture = Picture(wanted, tuple(box) if box else None, pixels, now - since, self._quick)
         output.unlink(missing_ok=True)
         return True
 
@@ -148,6 +158,13 @@ class Preview:
             if self.job is not None:
                 self.job.wait()
         return self.picture
+
+
+def learnt(shot: Shot) -> bool:
+    """Has the engine learnt skin and mouth of the shot as it is solved now? Otherwise a finished picture is a while in coming."""
+    solved = shot.solve_path.stat().st_mtime
+    found = [shot.texture_path.with_name(name) for name in ("texture_shot.json", "mouth_shot.json")]
+    return all(path.exists() and path.stat().st_mtime >= solved for path in found)
 
 
 def wanted_of(face: bpy.types.Object, frame: int) -> Wanted | None:

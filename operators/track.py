@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Track and solve: two jobs of the engine, one after the other."""
+"""Track and solve: jobs of the engine, one after the other. The last one learns skin and mouth, so that the first picture does not wait."""
 
 from __future__ import annotations
 
@@ -82,15 +82,16 @@ class MIEN_OT_track(JobOperator, bpy.types.Operator):
 
     def steps(self, context: bpy.types.Context) -> list[tuple[str, dict[str, Any]]]:
         track = track_params(context.scene)
-        if shots.is_other_face(shots.absolute(context.scene.mien.shot_folder)):  # it was tracked together with the plate's first face
-            return [("solve", solve_params(context.scene))]
-        return [("track", track), ("solve", {"folder": track["folder"], **solve_options(context.scene)})]
+        learn = ("learn", {"folder": track["folder"]})
+        if shots.is_other_face(Path(track["folder"])):  # it was tracked together with the plate's first face
+            return [("solve", solve_params(context.scene)), learn]
+        return [("track", track), ("solve", {"folder": track["folder"], **solve_options(context.scene)}), learn]
 
     def finished(self, context: bpy.types.Context, results: list[dict[str, Any]]) -> str:
         others = results[0].get("others", {})
         shot_items.enlist_others(context.scene, [Path(folder) for folder in others.values()])
         more = f" {len(others) + 1} faces were tracked; the others are in the list of shots, press Solve there." if others else ""
-        return solve_sentence(results[-1]) + more
+        return solve_sentence(results[-2]) + more
 
 
 class MIEN_OT_solve(JobOperator, bpy.types.Operator):
@@ -110,10 +111,11 @@ class MIEN_OT_solve(JobOperator, bpy.types.Operator):
         return poll_engine(cls, context)
 
     def steps(self, context: bpy.types.Context) -> list[tuple[str, dict[str, Any]]]:
-        return [("solve", solve_params(context.scene))]
+        solve = solve_params(context.scene)
+        return [("solve", solve), ("learn", {"folder": solve["folder"]})]
 
     def finished(self, context: bpy.types.Context, results: list[dict[str, Any]]) -> str:
-        return solve_sentence(results[-1])
+        return solve_sentence(results[0])
 
 
 class MIEN_OT_read_model(JobOperator, bpy.types.Operator):

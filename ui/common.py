@@ -9,6 +9,8 @@ from ..operators import bake_state, engine, shots, track
 
 OPEN, DONE, STALE, PROBLEM = "RADIOBUT_OFF", "CHECKMARK", "FILE_REFRESH", "ERROR"
 """Icons of a step's state."""
+NEXT_HEIGHT = 1.4
+"""Of the next action's button, and of the progress that takes its place, in rows."""
 WORDS = {OPEN: "to do", DONE: "done", STALE: "out of date", PROBLEM: "problem"}
 
 
@@ -28,12 +30,13 @@ def current(context: bpy.types.Context) -> shots.ShotInfo | None:
     return shots.shot_info(folder) if folder else None
 
 
-def running(layout: bpy.types.UILayout, title: str) -> bool:
+def running(layout: bpy.types.UILayout, title: str, scale: float = 1.0) -> bool:
     """Draw the progress of the job of that title in the place of its button; False when it is not running."""
     state = engine.STATE
     if not (state.running and state.title == title):
         return False
     row = layout.row(align=True)
+    row.scale_y = scale
     row.progress(factor=state.fraction, text=state.text + (f" ({state.step} of {state.steps})" if state.steps > 1 else ""))
     row.operator("mien.cancel_job", text="", icon="CANCEL")
     return True
@@ -78,7 +81,7 @@ def next_action(context: bpy.types.Context) -> tuple[str, str, str]:
     if face is None or shots.face_stale(face, info):
         return "mien.import_face", "Import Face" if face is None else "Import Again", "IMPORT"
     if shots.at_rest(face):
-        return "", "Key an emotion", "KEYFRAME"
+        return "", "Next: key an emotion below", "KEYFRAME"
     baked = bake_state.bake_state(face, info)
     if baked is None or baked.count(bake_state.FRESH) < len(baked.frames):
         return "mien.bake", "Bake", "RENDER_ANIMATION"
@@ -91,7 +94,7 @@ def next_action(context: bpy.types.Context) -> tuple[str, str, str]:
 def draw_next(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """The next action of the shot in use, as a button; while a job runs, its progress."""
     if engine.STATE.running:
-        running(layout, engine.STATE.title)
+        running(layout, engine.STATE.title, NEXT_HEIGHT)
         return
     face, info = shots.active_face(context), current(context)
     if face is not None and info is not None and info.shot is None and not info.problem:
@@ -102,7 +105,7 @@ def draw_next(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row = layout.row()
     row.operator_context = "INVOKE_DEFAULT"
     if operator:
-        row.scale_y = 1.4
+        row.scale_y = NEXT_HEIGHT
         row.operator(operator, text=f"Next: {label}", icon=icon)
     elif label:
         row.label(text=label, icon=icon)

@@ -34,7 +34,7 @@ class MIEN_UL_shots(bpy.types.UIList):
         state, tail = engine.STATE, row.row()
         tail.alignment, tail.active = "RIGHT", False
         busy = state.running and state.folder and state.folder == str(shots.absolute(item.shot_folder))
-        tail.label(text=f"{state.title} {state.fraction:.0%}" if busy else progress_of(item.id_data, item))
+        tail.label(text=f"{state.fraction:.0%}" if busy else progress_of(item.id_data, item))
 
 
 class MIEN_PT_shots(bpy.types.Panel):

@@ -16,6 +16,7 @@ from ..operators.difference import COLOURS
 MARGIN, LINE = 14, 18
 """Pixels at a scale of 1."""
 WORKING = ("working...", "starting, the first picture takes some seconds...")
+QUICK = "without the change of skin and mouth yet; "
 TEXT, PANE = (1.0, 1.0, 1.0, 0.9), (0.0, 0.0, 0.0, 0.55)
 
 _texture: tuple[result.Picture, gpu.types.GPUTexture] | None = None
@@ -65,7 +66,8 @@ def draw_result(context: bpy.types.Context, face: bpy.types.Object, preview: res
     elif wanted is None:
         state = "Result preview: this frame is outside the shot"
     elif preview.waiting_for(wanted):
-        state = "Result preview: " + ("waits for the playback to stop" if result.playing() else preview.stage or WORKING[picture is None])
+        state = "Result preview: " + (QUICK if picture is not None and picture.quick else "") + (
+            "waits for the playback to stop" if result.playing() else preview.stage or WORKING[picture is None])
     else:
         state = f"Result preview: frame {frame}" + ("" if picture is None or picture.box else " has no face, it stays as filmed")
     say(context, [state])

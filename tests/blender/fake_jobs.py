@@ -43,6 +43,11 @@ def solve(params, report):
     return {"frames": 9, "solved": 7, "reprojection": 0.0123, "lost": [[3, 4]]}
 
 
+def learn(params, report):
+    note("learn", params)
+    return {"skin": True, "mouth": True}
+
+
 def bake(params, report):
     """Keeps the books of a bake and writes no pictures."""
     note("bake", params)
@@ -60,4 +65,4 @@ def selftest(params, report):
     return {"python": "3.11.2", "device": "processor", "packages": {"numpy": "1.26.4", "torch": None}, "works": False, "checks": checks}
 
 
-JOBS = {"track": track, "solve": solve, "bake": bake, "selftest": selftest}
+JOBS = {"track": track, "solve": solve, "learn": learn, "bake": bake, "selftest": selftest}

@@ -111,7 +111,8 @@ def test_track_and_solve(fake_engine, blender, saved) -> None:
     assert blender.ops.mien.track() == {"FINISHED"}
     folder = saved.parent / "clip é.mien"
     assert asked(folder) == [{"job": "track", "plate": str(path), "folder": str(folder), "face": 1, "all_faces": True},
-                             {"job": "solve", "folder": str(folder), "model": "default", "focal_mm": 50.0}]
+                             {"job": "solve", "folder": str(folder), "model": "default", "focal_mm": 50.0},
+                             {"job": "learn", "folder": str(folder)}]
     assert fake_engine.STATE.warnings == ["A second face enters at frame 9; face 0 is followed."]
     assert not fake_engine.STATE.running
     from mien.operators.track import solve_sentence

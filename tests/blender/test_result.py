@@ -68,6 +68,30 @@ def test_the_picture_follows_the_controls_and_the_frame(face, preview) -> None:
     assert preview.wait(face, 1012).pixels[0, 0, 0] == 150
 
 
+def test_a_shot_not_learnt_yet_shows_a_quick_picture_first(face, preview) -> None:
+    from mien.operators import result, shots
+    shot = shots.shot_info(shots.absolute(face.mien.shot_folder)).shot
+    assert not result.learnt(shot)
+    face.mien.happy = 0.5
+    preview.advance(face, 1004, 0.0)
+    preview.advance(face, 1004, 1.0)
+    preview.job.wait()
+    assert preview.advance(face, 1004, 2.0)
+    assert preview.picture.quick and preview.picture.pixels.max() == 50
+    assert preview.waiting_for(preview.picture.wanted), "the finished one is to come"
+    finished = preview.wait(face, 1004)
+    assert not finished.quick
+    face.mien.happy = 0.7
+    preview.advance(face, 1004, 3.0)
+    preview.advance(face, 1004, 4.0)
+    preview.job.wait()
+    preview.advance(face, 1004, 5.0)
+    assert not preview.picture.quick, "one quick picture for each shot"
+    for name in ("texture_shot.json", "mouth_shot.json"):
+        shot.texture_path.with_name(name).write_text("{}")
+    assert result.learnt(shot)
+
+
 def test_only_a_wish_that_stands_still_is_asked_for(face, preview) -> None:
     from mien.operators import result
     now = 0.0

@@ -68,3 +68,13 @@ def test_a_large_face_is_made_smaller(show) -> None:
 def test_a_frame_outside_the_shot_is_said(show) -> None:
     with pytest.raises(MienError, match="outside the shot"):
         show(FRAMES)
+
+
+def test_learning_beforehand_leaves_nothing_to_learn(show, shot) -> None:
+    first = JOBS["learn"]({"folder": str(shot.folder)}, Silent())
+    made = {path.name: path.stat().st_mtime_ns for path in shot.texture_path.parent.iterdir()}
+    assert {"texture_shot.json", "mouth_shot.json"} <= made.keys()
+    assert first["skin"]
+    show(2, happy=1.0)
+    assert JOBS["learn"]({"folder": str(shot.folder)}, Silent()) == first
+    assert {path.name: path.stat().st_mtime_ns for path in shot.texture_path.parent.iterdir()} == made

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Mouse and keyboard for scripts that use Blender as a person does: events go the way of real ones, through the window's queue.
+
+Blender must be started with --enable-event-simulate. Everything here is a generator of waits (seconds, or a function that tells when to go on),
+for a timer to step through: Blender handles the events and draws between two steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+
+import bpy
+
+Wait = Callable[[], bool] | float
+Steps = Generator[Wait, None, None]
+
+LOOK = 0.05
+"""Seconds that Blender has to find the button under the pointer."""
+SCROLLS = 14
+"""Turns of the wheel after which a button is not there."""
+
+
+class NotFound(Exception):
+    """There is no such button under the pointer anywhere in the region."""
+
+
+class Hands:
+    """The pointer and the keys of one window at a time."""
+
+    def __init__(self, window: bpy.types.Window):
+        self.window = window
+        self.place = (0, 0)
+
+    # -- the pointer ----------------------------------------------------------------------------------------------------------
+
+    def send(self, kind: str, value: str = "PRESS", **more: object) -> None:
+        self.window.event_simulate(type=kind, value=value, x=self.place[0], y=self.place[1], **more)
+
+    def move(self, x: float, y: float) -> Steps:
+        self.place = (int(x), int(y))
+        self.send("MOUSEMOVE", "NOTHING")
+        yield LOOK
+
+    def click(self, x: float | None = None, y: float | None = None) -> Steps:
+        """The left button, here or at a place in the window."""
+        if x is not None and y is not None:
+            yield from self.move(x, y)
+        self.send("LEFTMOUSE")
+        yield LOOK
+        self.send("LEFTMOUSE", "RELEASE")
+        yield 2 * LOOK
+
+    def drag(self, across: int) -> Steps:
+        """From here to the right (left where negative) with the left button held, in steps that a slider follows."""
+        x, y = self.place
+        self.send("LEFTMOUSE")
+        for part in range(1, 11):
+            yield from self.move(x + across * part / 10, y)
+        self.send("LEFTMOUSE", "RELEASE")
+        yield 2 * LOOK
+
+    def wheel(self, turns: int) -> Steps:
+        for _ in range(abs(turns)):
+            self.send("WHEELDOWNMOUSE" if turns > 0 else "WHEELUPMOUSE")
+            self.send("WHEELDOWNMOUSE" if turns > 0 else "WHEELUPMOUSE", "RELEASE")
+            yield LOOK
+
+    # -- keys -----------------------------------------------------------------------------------------------------------------
+
+    def key(self, *kinds: str, **held: bool) -> Steps:
+        """One key after the other; held: ctrl, shift, alt."""
+        for kind in kinds:
+            self.send(kind, **held)
+            self.send(kind, "RELEASE", **held)
+            yield 2 * LOOK
+
+    def write(self, words: str) -> Steps:
+        """Into the text field that is being edited, in the place of what is there."""
+        yield from self.key("A", ctrl=True)
+        for letter in words:
+            self.send("SPACE", unicode=letter)  # the letter counts, not the key
+            self.send("SPACE", "RELEASE")
+            yield LOOK / 2
+        yield from self.key("RET")
+
+    # -- what is under the pointer --------------------------------------------------------------------------------------------
+
+    def under(self, area: bpy.types.Area, region: bpy.types.Region) -> str:
+        """`mien.track(...)` over an operator's button, `mien.happy` over a property, "" elsewhere."""
+        manager = bpy.context.window_manager
+        with bpy.context.temp_override(window=self.window, area=area, region=region):
+            found = getattr(bpy.context, "property", None)
+            if found:
+                return found[1].rpartition(".")[2] if not found[1].startswith("mien") else found[1]
+            if not bpy.ops.ui.copy_python_command_button.poll():
+                return ""
+            bpy.ops.ui.copy_python_command_button()
+        return manager.clipboard.removeprefix("bpy.ops.")
+
+    def find(self, wanted: str, area: bpy.types.Area, kind: str = "UI", across: float = 0.5, scroll: bool = True) -> Steps:
+        """Move the pointer over the button or property `wanted` (see `under`) of a region; the column is at `across` of its width."""
+        region = next(r for r in area.regions if r.type == kind)
+        x = region.x + across * (region.width - 22 * (kind == "UI"))
+        for turn in range(SCROLLS if scroll else 1):
+            for y in range(region.y + region.height - 6, region.y + 4, -9):
+                yield from self.move(x, y)
+                if matches(self.under(area, region), wanted):
+                    yield from self.move(x, y - 4)  # not on its edge
+                    return
+            yield from self.move(x, region.y + region.height / 2)
+            yield from self.wheel(-SCROLLS * 2 if turn == 0 and scroll else 4 if scroll else 0)
+        raise NotFound(f"no {wanted} in {area.type}")
+
+    def find_along(self, wanted: str, area: bpy.types.Area, kinds: Iterable[str] = ("HEADER", "FOOTER", "EXECUTE")) -> Steps:
+        """As `find`, in regions that are one or two rows."""
+        for region in [r for r in area.regions if r.type in kinds and r.width > 1 and r.height > 1]:
+            for y in range(region.y + 12, region.y + region.height, 20):
+                for x in range(region.x + 8, region.x + region.width, 18):
+                    yield from self.move(x, y)
+                    if matches(self.under(area, region), wanted):
+                        yield from self.move(x + 18, y)  # not on its edge
+                        return
+        raise NotFound(f"no {wanted} in {area.type}")
+
+
+def matches(seen: str, wanted: str) -> bool:
+    """`wanted` is a property, or an operator with the first of its arguments where that matters: "mien.compare(mode='OVER'"."""
+    return seen == wanted or seen.startswith(wanted if "(" in wanted else f"{wanted}(")
