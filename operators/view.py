@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import bpy
 import numpy as np
+from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Vector
 
 from . import shots
@@ -21,6 +22,19 @@ def look_through_camera(context: bpy.types.Context) -> None:
             with context.temp_override(area=area, region=next(r for r in area.regions if r.type == "WINDOW")):
                 if bpy.ops.view3d.view_center_camera.poll():
                     bpy.ops.view3d.view_center_camera()
+
+
+def picture_corners(scene: bpy.types.Scene, region: bpy.types.Region, space: bpy.types.SpaceView3D,
+                    camera: bpy.types.Object | None) -> tuple[float, float, float, float] | None:
+    """left, bottom, right, top of the camera's picture in a region, pixels; None when its view does not look through that camera."""
+    view = space.region_3d
+    if camera is None or view is None or view.view_perspective != "CAMERA" or space.camera != camera:
+        return None
+    corners = [location_3d_to_region_2d(region, view, camera.matrix_world @ corner) for corner in camera.data.view_frame(scene=scene)]
+    if None in corners:
+        return None
+    xs, ys = [c.x for c in corners], [c.y for c in corners]
+    return min(xs), min(ys), max(xs), max(ys)
 
 
 def clear_view(context: bpy.types.Context, camera: bpy.types.Object) -> list[str]:

@@ -7,11 +7,11 @@ import blf
 import bpy
 import gpu
 import numpy as np
-from bpy_extras.view3d_utils import location_3d_to_region_2d
 from gpu_extras.batch import batch_for_shader
 
 from ..operators import result, shots
 from ..operators.difference import COLOURS
+from ..operators.view import picture_corners
 
 MARGIN, LINE = 14, 18
 """Pixels at a scale of 1."""
@@ -37,15 +37,7 @@ def draw() -> None:
 
 def camera_frame(context: bpy.types.Context, face: bpy.types.Object) -> tuple[float, float, float, float] | None:
     """left, bottom, right, top of the shot's picture in this region; None when the view does not look through the shot's camera."""
-    camera, view = face.mien.camera, context.region_data
-    if camera is None or view is None or view.view_perspective != "CAMERA" or context.space_data.camera != camera:
-        return None
-    corners = [location_3d_to_region_2d(context.region, view, camera.matrix_world @ corner)
-               for corner in camera.data.view_frame(scene=context.scene)]
-    if None in corners:
-        return None
-    xs, ys = [c.x for c in corners], [c.y for c in corners]
-    return min(xs), min(ys), max(xs), max(ys)
+    return picture_corners(context.scene, context.region, context.space_data, face.mien.camera)
 
 
 def draw_result(context: bpy.types.Context, face: bpy.types.Object, preview: result.Preview) -> None:

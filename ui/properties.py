@@ -70,6 +70,7 @@ class MienObject(bpy.types.PropertyGroup):
     filmed: PointerProperty(name="As Filmed", description="The unedited face that this one is compared with", type=bpy.types.Object)
     part: StringProperty(name="Part", description="What this object is of a face: teeth, gums, an eye; empty: no part", options={"HIDDEN"})
     lost: StringProperty(name="Lost Frames", description="Frames without a face; they stay as filmed, and the mesh holds its last pose there")
+    pins: StringProperty(options={"HIDDEN"}, description="The pinned landmarks, for undo; the shot folder has them")
     solve_hash: StringProperty(options={"HIDDEN"}, description="Which solve this mesh was made from")
     shown_hash: StringProperty(options={"HIDDEN"}, description="Which controls the mesh in the viewport shows; empty: as filmed")
     bake_hash: StringProperty(options={"HIDDEN"}, description="Which controls the last bake was made with")
