@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a trained StyleGAN and encoder to a texture model that edits can use: how the expression moves the latents, learnt on the actor's frames."""
+"""From a trained StyleGAN and encoder to a texture model that edits can use: how the expression moves the latents, learnt on the actor's frames,
+and where labelled takes are among them, the paper's directions d_y (Sun et al. 2023, section 3.4)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...mesh.emotion import EMOTIONS
-from ...mesh.model import load_model
-from ...mesh.shot import Shot
 from ..appearance import ShotFaces, base_texture, unwrapped
 from ..latent.eigen import EigenImages
 from ..level2 import TextureModel, regress
-from ..level2_train import open_faces
+from ..level2_train import emotion_directions
 from ..parallel import ordered_map
 from ..progress import Reporter
+from ..shape_gan.takes import Take
 from ..texture import Unwrapper
 from .latent import StyleGanImages
 
@@ -24,9 +26,11 @@ COMPONENTS = 40
 """Principal directions of the latents that the regression works in."""
 
 
-def write_actor(images: StyleGanImages, shots: list[Path], output: Path, report: Reporter) -> dict[str, Any]:
-    """Encode the shots' frames, learn the expression's directions and save ACTOR/texture.*; returns `predicted`."""
-    faces = [open_faces(shot, load_model(Shot.load(shot).model)) for shot in shots]
+def write_actor(images: StyleGanImages, takes: Sequence[Take], faces: Sequence[ShotFaces], output: Path, report: Reporter) -> dict[str, Any]:
+    """Encode the takes' frames, learn the directions of the expression and of the emotions and save ACTOR/texture.*.
+
+    faces[n] are those of takes[n]. Returns `frames`, `predicted` and `emotions`, the names of those that have a direction.
+    """
     unwrap = Unwrapper(faces[0].renderer.model, images.size[0])
     rows, latents, shown = [f.samples() for f in faces], [], np.zeros(images.size, np.float32)
     for n, (f, some) in enumerate(zip(faces, rows)):
@@ -36,9 +40,11 @@ def write_actor(images: StyleGanImages, shots: list[Path], output: Path, report:
         shown += seen / len(faces)
     report.step("latents", len(faces), len(faces))
     flat = np.concatenate(latents).reshape(sum(map(len, rows)), -1)
-    model = _moved(images, faces, rows, flat, shown)
+    of = np.repeat(np.arange(len(faces)), [len(r) for r in rows])
+    directions = emotion_directions(flat, [takes[i].emotion for i in of], [takes[i].level for i in of])
+    model = replace(_moved(images, faces, rows, flat, shown), emotions=directions)
     model.save(output)
-    return {"frames": len(flat), "predicted": model.predicted}
+    return {"frames": len(flat), "predicted": model.predicted, "emotions": [e for e, d in zip(EMOTIONS, directions) if d.any()]}
 
 
 def _latents(images: StyleGanImages, faces: ShotFaces, some: np.ndarray, unwrap: Unwrapper) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +56,7 @@ def _latents(images: StyleGanImages, faces: ShotFaces, some: np.ndarray, unwrap:
     return np.stack(out), shown
 
 
-def _moved(images: StyleGanImages, faces: list[ShotFaces], rows: list[np.ndarray], flat: np.ndarray, shown: np.ndarray) -> TextureModel:
+def _moved(images: StyleGanImages, faces: Sequence[ShotFaces], rows: list[np.ndarray], flat: np.ndarray, shown: np.ndarray) -> TextureModel:
     """The regression of level 2 in the principal directions of the latents; the pictures of steps along them tell where it is trusted."""
     mean = flat.mean(0)
     _, scale, basis = np.linalg.svd(flat - mean, full_matrices=False)

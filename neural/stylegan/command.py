@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...mesh.errors import MienError
+from ...mesh.shot import Shot
 from ..progress import Reporter
 from .config import PspConfig, StyleGanConfig, checked
 
@@ -29,7 +30,8 @@ def _help(kind: type) -> dict[str, str]:
 
 def add_arguments(p: argparse.ArgumentParser) -> None:
     """Arguments of `mien train stylegan`; every field of the configs is an option."""
-    p.add_argument("shots", type=Path, nargs="+", metavar="SHOT", help="solved shot folders of one actor")
+    p.add_argument("shots", type=Path, nargs="+", metavar="SHOT", help="solved shot folders of one actor, or tables of takes (clip, actor, emotion, level) "
+                   "or folders of MEAD or RAVDESS, from whose labels the emotions' directions are learnt")
     p.add_argument("-o", "--output", type=Path, required=True, metavar="ACTOR", help="the actor folder")
     p.add_argument("--resume", action="store_true", help="go on with the training in the actor folder")
     p.add_argument("--start", type=Path, metavar="FILE", help="published weights to start from: a .pkl of stylegan2-ada-pytorch or a .pt of "
@@ -68,6 +70,7 @@ def train_stylegan(shots: list[Path], output: Path, resume: bool, settings: Mapp
     import numpy as np
 
     from ..latent.model import model_files
+    from ..level2_train import load_takes
     from .actor import write_actor
     from .config import EncoderConfig, GeneratorConfig
     from .data import shot_textures
@@ -83,7 +86,9 @@ def train_stylegan(shots: list[Path], output: Path, resume: bool, settings: Mapp
         from ..metrics.lpips import load_lpips
         perceptual = load_lpips(lpips_network, alexnet)
     published = None if start is None else load_published(start)
-    textures = np.concatenate([shot_textures(shot, config.size, report) for shot in shots])
+    loaded = [load_takes(s, output, Shot.load(s).model if (s / "shot.json").exists() else "default", report) for s in shots]
+    takes, faces = [t for some, _ in loaded for t in some], [f for _, some in loaded for f in some]
+    textures = np.concatenate([shot_textures(f.shot.folder, config.size, report) for f in faces])
     folder = output / FOLDER
     result = train(textures, folder, config, report, resume=resume, start=published)
     if not psp.steps:
@@ -94,7 +99,7 @@ def train_stylegan(shots: list[Path], output: Path, resume: bool, settings: Mapp
     images = StyleGanImages(generator, load_network(Encoder, EncoderConfig, folder / ENCODER), mean)
     if model_files(output, "texture")[1].exists():
         report.warn(f"{output} had a texture model already; it is replaced by this one.")
-    return {**result, **facts, **write_actor(images, shots, output, report), "folder": str(output)}
+    return {**result, **facts, **write_actor(images, takes, faces, output, report), "folder": str(output)}
 
 
 def told(result: Mapping[str, Any]) -> list[str]:
@@ -105,5 +110,6 @@ def told(result: Mapping[str, Any]) -> list[str]:
              f"({result['floor']:.4g} from the other true ones)"]
     if "held_out_psnr" in result:
         lines += [f"encoder       {result['held_out_psnr']:.2f} dB on held-out textures, after {result['steps']} steps",
-                  f"predicted     {100 * result['predicted']:.1f} % of the latents' variance from the expression, on stretches of time left out"]
+                  f"predicted     {100 * result['predicted']:.1f} % of the latents' variance from the expression, on stretches of time left out",
+                  f"directions    {', '.join(result['emotions']) or 'none (no labelled and neutral takes)'}"]
     return [*lines, f"written       {result['folder']}"]
