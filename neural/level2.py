@@ -247,7 +247,7 @@ class TextureLayer:
 
 def carry_to_picture(unwrap: Unwrapper, triangles: np.ndarray, texture: np.ndarray, box: tuple[int, int, int, int], xy: np.ndarray,
                      depth: np.ndarray) -> np.ndarray:
-    """A texture (S, S, C) float32 where the face is on the picture, (h, w, C) of the box, 0 elsewhere; triangles of the UVs, xy (V, 2), depth (V,)."""
+    """A texture (S, S, C) float32 where the face is on the picture, (h, w, C) of the box, 0 elsewhere; xy (V, 2) pixels, depth (V,)."""
     l, t, r, b = box
     step = 2 if np.ptp(xy[:, 0]) > FINE else 1
     size = -(-(b - t) // step), -(-(r - l) // step)

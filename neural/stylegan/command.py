@@ -30,8 +30,8 @@ def _help(kind: type) -> dict[str, str]:
 
 def add_arguments(p: argparse.ArgumentParser) -> None:
     """Arguments of `mien train stylegan`; every field of the configs is an option."""
-    p.add_argument("shots", type=Path, nargs="+", metavar="SHOT", help="solved shot folders of one actor, or tables of takes (clip, actor, emotion, level) "
-                   "or folders of MEAD or RAVDESS, from whose labels the emotions' directions are learnt")
+    p.add_argument("shots", type=Path, nargs="+", metavar="SHOT", help="solved shot folders of one actor, or tables of "
+                   "takes (clip, actor, emotion, level) or folders of MEAD or RAVDESS, from whose labels the emotions' directions are learnt")
     p.add_argument("-o", "--output", type=Path, required=True, metavar="ACTOR", help="the actor folder")
     p.add_argument("--resume", action="store_true", help="go on with the training in the actor folder")
     p.add_argument("--start", type=Path, metavar="FILE", help="published weights to start from: a .pkl of stylegan2-ada-pytorch or a .pt of "

@@ -82,10 +82,11 @@ def test_a_shots_latents_are_those_of_its_frames_and_are_kept(shot, model):
 def test_a_whole_edit_paints_the_skin_and_leaves_the_rest(shot):
     curves = EmotionCurves.constant(FRAMES, happy=1.0)
     plate = PlateReader(shot.plate_path, shot.plate).frame(4).pixels
-    results = {mode: ShotEditor(shot, curves, EditSettings(texture=mode, mouth="off"), Silent()).layer(4, plate).over(plate) for mode in ("full", "off")}
-    changed = (results["full"] != results["off"]).any(2)
+    editors = [ShotEditor(shot, curves, EditSettings(texture=mode, mouth="off"), Silent()) for mode in ("full", "off")]
+    full, moved = (editor.layer(4, plate).over(plate) for editor in editors)
+    changed = (full != moved).any(2)
     assert 0.02 < changed.mean() < 0.5
-    away = np.abs(results["full"].astype(float) - results["off"].astype(float))[changed].mean()
+    away = np.abs(full.astype(float) - moved.astype(float))[changed].mean()
     assert away < 12  # levels: the model's picture of this skin looks like this skin
     rest = ShotEditor(shot, EmotionCurves.constant(FRAMES), EditSettings(texture="full"), Silent())
     assert rest.layer(4, plate) is None
