@@ -55,6 +55,12 @@ def set_node_choice(node: bpy.types.Node, socket: str, menu: str, attribute: str
         setattr(node, attribute, value)
 
 
+def show_sequence(workspace: bpy.types.WorkSpace, scene: bpy.types.Scene | None) -> None:
+    """Let the workspace's sequencers show that scene's strips; before 5.0 they show the scene of the window."""
+    if scene is not None and hasattr(workspace, "sequencer_scene"):
+        workspace.sequencer_scene = scene
+
+
 def set_still_output(scene: bpy.types.Scene, file_format: str, color_mode: str, color_depth: str) -> None:
     """Write pictures: "PNG" or "OPEN_EXR", "RGB" or "RGBA", depth "8", "16" or "32"."""
     settings = scene.render.image_settings

@@ -66,6 +66,12 @@ FACES = "faces"
 """Folder in a shot folder with those of the other faces of its plate, N.mien each."""
 
 
+def main_folder(folder: Path) -> Path:
+    """The shot folder that this one was tracked together with; its own where it was tracked alone."""
+    above = folder.parent
+    return above.parent if above.name == FACES and (above.parent / "shot.json").exists() else folder
+
+
 @dataclass
 class Shot:
     """One plate and what was made of it. `folder` is where it lives; every path is resolved against it."""
@@ -91,12 +97,6 @@ class Shot:
         """Number -> shot folder of every face that was tracked with this one, its own first."""
         found = {int(p.stem): p for p in (self.folder / FACES).glob("*.mien") if p.stem.isdecimal() and int(p.stem) != self.face}
         return {self.face: self.folder} | dict(sorted(found.items()))
-
-    @property
-    def main_folder(self) -> Path:
-        """The shot folder that this one was tracked together with; its own where it was tracked alone."""
-        above = self.folder.parent
-        return above.parent if above.name == FACES and (above.parent / "shot.json").exists() else self.folder
 
     @property
     def track_path(self) -> Path:

@@ -14,7 +14,7 @@ from mathutils.geometry import delaunay_2d_cdt
 from .. import compat
 from . import live, shots
 from .difference import ATTRIBUTE, COLOURS
-from .emotion import FaceOperator
+from .emotion import LiveOperator
 from .face import AFTER_IMPORT, EDIT_KEY
 
 APART = 1.3
@@ -116,7 +116,7 @@ def imported(face: bpy.types.Object) -> None:
         show(face, mode)
 
 
-class MIEN_OT_compare(FaceOperator, bpy.types.Operator):
+class MIEN_OT_compare(LiveOperator, bpy.types.Operator):
     """Show the face as filmed beside the edited face, or as wires over it; press again to take it away"""
 
     bl_idname = "mien.compare"
@@ -124,14 +124,6 @@ class MIEN_OT_compare(FaceOperator, bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     mode: bpy.props.EnumProperty(name="Mode", description="Where the face as filmed is shown", items=MODES, default="SIDE")
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        face = shots.active_face(context)
-        if face is not None and not face.mien.live:
-            cls.poll_message_set("Switch Live Edit on: the comparison is with the live edit")
-            return False
-        return super().poll(context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         face = shots.active_face(context)

@@ -13,7 +13,7 @@ import bpy
 from .. import compat
 from ..mesh.errors import MienError
 from ..mesh.frames import frame_ranges, ranges_text
-from ..mesh.shot import Plate, Shot
+from ..mesh.shot import Plate, Shot, main_folder
 from . import composite_nodes as groups
 from . import shots
 
@@ -31,8 +31,7 @@ def find_shot(context: bpy.types.Context, folder: str = "") -> Shot:
     path = shots.absolute(folder) if folder else shots.shot_folder(context)
     if path is None:
         raise MienError(f"The scene '{context.scene.name}' has no shot; track a plate first.")
-    shot = Shot.load(path)
-    return shot if shot.main_folder == shot.folder else Shot.load(shot.main_folder)
+    return Shot.load(main_folder(path))
 
 
 def other_shots(shot: Shot) -> list[Shot]:
@@ -181,44 +180,48 @@ class TreeUpdate:
         coded = is_coded(plate)
         space = "Non-Color" if coded else groups.LINEAR if plate.linear else groups.SRGB
         straight = plate.alpha and not plate.linear
+        x = 200 + 220 * straight + 220 * coded
         footage = self.image("Plate", (0, 0), self.plate_file(0), space, "CHANNEL_PACKED" if straight else "PREMUL" if plate.alpha else "NONE")
         picture = footage.outputs["Image"]
         if straight:
-            opaque = self.node("Opaque plate", "CompositorNodeSetAlpha", (250, 0))
+            opaque = self.node("Opaque plate", "CompositorNodeSetAlpha", (200, 0))
             compat.set_node_choice(opaque, "Type", "Replace Alpha", "mode", "REPLACE_ALPHA")
             picture = self.feed(picture, opaque.inputs["Image"], opaque.outputs[0])
         original = picture
         if coded:
-            linear = self.node("Linear plate", "CompositorNodeConvertColorSpace", (450, 0))
+            linear = self.node("Linear plate", "CompositorNodeConvertColorSpace", (x - 220, 0))
             linear.from_color_space, linear.to_color_space = groups.SRGB, groups.LINEAR
             picture = self.feed(picture, linear.inputs[0], linear.outputs[0])
-        over = self.lay(self.shot, "", -150)
+        over = self.lay(self.shot, "", (x, -100))
         self.feed(picture, over.inputs["Plate"])
         result = over.outputs["Image"]
         for step, other in enumerate(other_shots(self.shot), 1):
-            result = self.insert(result, self.lay(other, f" {other.face}", -150 - 700 * step))
+            x += 220
+            result = self.insert(result, self.lay(other, f" {other.face}", (x, -100 - 150 * step)))
+        x += 220
         if coded:
-            exact = self.group("Exact code", groups.coded_group(), (950, 0))
+            exact = self.group("Exact code", groups.coded_group(), (x, 0))
             self.feed(original, exact.inputs["Coded"])
             self.feed(picture, exact.inputs["Linear"])
             result = self.feed(result, exact.inputs["Result"], exact.outputs["Image"])
-            linear = self.node(TO_LINEAR, "CompositorNodeConvertColorSpace", (1050, -200))
+            linear = self.node(TO_LINEAR, "CompositorNodeConvertColorSpace", (x + 220, 0))
             linear.from_color_space, linear.to_color_space, linear.mute = groups.SRGB, groups.LINEAR, True
             result = self.feed(result, linear.inputs[0], linear.outputs[0])
         if straight:
-            alpha = self.group("Plate alpha", groups.alpha_group(), (1200, 0))
+            alpha = self.group("Plate alpha", groups.alpha_group(), (x + 440 * coded, 0))
             self.feed(footage.outputs["Alpha"], alpha.inputs["Alpha"])
             result = self.feed(result, alpha.inputs["Image"], alpha.outputs["Image"])
         self.feed(result, self.output)
-        self.output.node.location = (1500, 0)
-        viewer = self.node("Viewer", "CompositorNodeViewer", (1500, -200))
+        self.output.node.location = (x + 440 * coded + 220 * straight, 0)
+        viewer = self.node("Viewer", "CompositorNodeViewer", (self.output.node.location.x, -150))
         self.feed(result, viewer.inputs[0])
 
-    def lay(self, shot: Shot, suffix: str, y: float) -> bpy.types.Node:
-        """The group that lays a face over what is fed to it, with the face's layer and matte."""
-        face = self.image(f"Face{suffix}", (0, y - 150), shot.face_path(0), groups.LINEAR, "PREMUL", shot)
-        matte = self.image(f"Matte{suffix}", (0, y - 450), shot.matte_path(0), "Non-Color", "NONE", shot)
-        over = self.group(f"{groups.OVER}{suffix}", groups.over_group(), (700, y))
+    def lay(self, shot: Shot, suffix: str, place: tuple[float, float]) -> bpy.types.Node:
+        """The group that lays a face over what is fed to it, with the face's layer and matte, which are folded: nothing is set there."""
+        x, y = place[0] - 200, place[1] - 320
+        face = self.image(f"Face{suffix}", (x, y), shot.face_path(0), groups.LINEAR, "PREMUL", shot)
+        matte = self.image(f"Matte{suffix}", (x, y - 50), shot.matte_path(0), "Non-Color", "NONE", shot)
+        over = self.group(f"{groups.OVER}{suffix}", groups.over_group(), place)
         self.feed(face.outputs["Image"], over.inputs["Face"])
         self.feed(matte.outputs["Image"], over.inputs["Matte"])
         return over
@@ -246,6 +249,7 @@ class TreeUpdate:
             node = self.tree.nodes.new(kind)
             node.name = node.label = name
             node.location = location
+            node.hide = name.startswith(("Mien Face", "Mien Matte"))
         return node
 
     def group(self, name: str, tree: bpy.types.NodeTree, location: tuple[float, float]) -> bpy.types.Node:

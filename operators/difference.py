@@ -7,7 +7,7 @@ import bpy
 import numpy as np
 
 from . import live, shots
-from .emotion import FaceOperator
+from .emotion import LiveOperator
 from .face import EDIT_KEY
 
 ATTRIBUTE = "Mien Difference"
@@ -62,20 +62,12 @@ def range_changed(settings: bpy.types.PropertyGroup, _context: bpy.types.Context
         paint(settings.id_data)
 
 
-class MIEN_OT_difference(FaceOperator, bpy.types.Operator):
+class MIEN_OT_difference(LiveOperator, bpy.types.Operator):
     """Colour the mesh by how far the live edit moves each point, in millimetres; press again for the texture"""
 
     bl_idname = "mien.difference"
     bl_label = "Difference in mm"
     bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        face = shots.active_face(context)
-        if face is not None and not face.mien.live:
-            cls.poll_message_set("Switch Live Edit on: the difference is that of the live edit")
-            return False
-        return super().poll(context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         face = shots.active_face(context)

@@ -59,6 +59,18 @@ class FaceOperator:
         return poll_face(cls, context)
 
 
+class LiveOperator(FaceOperator):
+    """Mix-in of operators that show the live edit in another way."""
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        face = shots.active_face(context)
+        if face is not None and not face.mien.live:
+            cls.poll_message_set("Switch Live Edit on: this shows what the live edit does")
+            return False
+        return super().poll(context)
+
+
 class MIEN_OT_key_emotion(FaceOperator, bpy.types.Operator):
     """Key all seven emotions, Master, Neutralise and Keep Speech at the current frame"""
 

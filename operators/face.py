@@ -310,6 +310,9 @@ class MIEN_OT_import_face(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         folder = shots.shot_folder(context)
+        if context.scene.get("mien_stage"):
+            cls.poll_message_set("This is the shot's composite or delivery: press Back to the Shot, the face belongs there")
+            return False
         if folder is None or not shots.shot_info(folder).is_solved:
             cls.poll_message_set("There is no solved shot yet; press Track and Solve")
             return False

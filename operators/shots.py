@@ -19,7 +19,7 @@ from ..mesh.emotion import CONTROLS
 from ..mesh.errors import MienError
 from ..mesh.files import read_json
 from ..mesh.frames import frame_ranges, ranges_text
-from ..mesh.shot import FACES, Shot, Solve, Track
+from ..mesh.shot import Shot, Solve, Track, main_folder
 from .appearance import appearance_settings
 
 LOOK_AGAIN = 0.5
@@ -74,12 +74,8 @@ def stored_path(path: Path) -> str:
 def shot_name(folder: Path) -> str:
     """What the artist calls the shot: its folder without `.mien`; "talk face 1" for another face of talk's plate."""
     name = folder.stem if folder.suffix == ".mien" else folder.name
-    return f"{shot_name(folder.parent.parent)} face {name}" if is_other_face(folder) else name
-
-
-def is_other_face(folder: Path) -> bool:
-    """Is it the shot folder of a further face of another shot's plate, tracked with that one?"""
-    return folder.parent.name == FACES and folder.stem.isdecimal()
+    main = main_folder(folder)
+    return name if main == folder else f"{shot_name(main)} face {name}"
 
 
 # -- what is known of it --------------------------------------------------------------------------------------------------
@@ -294,6 +290,7 @@ def at_rest(face: bpy.types.Object) -> bool:
 
 
 def stage_scene(context: bpy.types.Context, stage: str) -> bpy.types.Scene | None:
-    """The scene ("composite" or "delivery") that was made for the shot in use."""
+    """The scene ("composite" or "delivery") that was made for the shot in use; all faces of a plate share theirs."""
     folder = shot_folder(context)
-    return next((s for s in bpy.data.scenes if folder and s.get("mien_stage") == stage and absolute(s.get("mien_shot", "")) == folder), None)
+    main = main_folder(folder) if folder else None
+    return next((s for s in bpy.data.scenes if main and s.get("mien_stage") == stage and absolute(s.get("mien_shot", "")) == main), None)

@@ -10,6 +10,7 @@ import bpy
 
 from ..mesh.errors import MienError
 from ..mesh.frames import ranges_text
+from ..mesh.shot import main_folder
 from . import shot_items, shots
 from .engine import PACKAGE, JobOperator, poll_engine
 from .plate import as_plate, poll_saved
@@ -83,7 +84,7 @@ class MIEN_OT_track(JobOperator, bpy.types.Operator):
     def steps(self, context: bpy.types.Context) -> list[tuple[str, dict[str, Any]]]:
         track = track_params(context.scene)
         learn = ("learn", {"folder": track["folder"]})
-        if shots.is_other_face(Path(track["folder"])):  # it was tracked together with the plate's first face
+        if main_folder(Path(track["folder"])) != Path(track["folder"]):  # it was tracked together with the plate's first face
             return [("solve", solve_params(context.scene)), learn]
         return [("track", track), ("solve", {"folder": track["folder"], **solve_options(context.scene)}), learn]
 

@@ -5,7 +5,7 @@ import textwrap
 
 import bpy
 
-from ..operators import bake_state, engine, shots, track
+from ..operators import bake_state, engine, shots, show_scene, track
 
 OPEN, DONE, STALE, PROBLEM = "RADIOBUT_OFF", "CHECKMARK", "FILE_REFRESH", "ERROR"
 """Icons of a step's state."""
@@ -42,10 +42,6 @@ def running(layout: bpy.types.UILayout, title: str, scale: float = 1.0) -> bool:
     return True
 
 
-def has_operator(name: str) -> bool:
-    return hasattr(bpy.types, f"MIEN_OT_{name}")
-
-
 class Step:
     """What the panels of the sidebar share. `state` gives the icon of the panel's header, and with it the word at the header's right."""
 
@@ -55,6 +51,10 @@ class Step:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Mien"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return show_scene.stage_of(context.scene) == "shot"
 
     def state(self, context: bpy.types.Context) -> str:
         return "NONE"
@@ -71,11 +71,13 @@ class Step:
 
 def next_action(context: bpy.types.Context) -> tuple[str, str, str]:
     """(operator, text, icon) of the step that the shot in use waits for; no operator: what to do by hand."""
-    info, face, settings = current(context), shots.active_face(context), context.scene.mien
+    info, face = current(context), shots.active_face(context)
     if info is None:
         if not bpy.data.filepath:
             return "wm.save_as_mainfile", "Save the .blend...", "FILE_TICK"
         return "mien.choose_plate", "Choose a Plate...", "FILEBROWSER"
+    if show_scene.stage_of(context.scene) != "shot":
+        return after_bake(context, info)
     if not info.is_solved or track.out_of_date(context.scene, info):
         return "mien.track", "Track and Solve", "TRACKER"
     if face is None or shots.face_stale(face, info):
@@ -85,10 +87,16 @@ def next_action(context: bpy.types.Context) -> tuple[str, str, str]:
     baked = bake_state.bake_state(face, info)
     if baked is None or baked.count(bake_state.FRESH) < len(baked.frames):
         return "mien.bake", "Bake", "RENDER_ANIMATION"
-    for stage, label, icon in (("composite", "Build Composite", "NODE_COMPOSITING"), ("deliver", "Deliver...", "SEQUENCE")):
-        if has_operator(stage) and shots.stage_scene(context, {"deliver": "delivery"}.get(stage, stage)) is None:
-            return f"mien.{stage}", label, icon
-    return "", f"{shots.shot_name(info.folder)} is delivered" if settings.plate else "", DONE
+    return after_bake(context, info)
+
+
+def after_bake(context: bpy.types.Context, info: shots.ShotInfo) -> tuple[str, str, str]:
+    """As `next_action`, of a shot that is baked."""
+    if shots.stage_scene(context, "composite") is None:
+        return "mien.composite", "Build Composite", "NODE_COMPOSITING"
+    if shots.stage_scene(context, "delivery") is None:
+        return "mien.deliver", "Deliver...", "SEQUENCE"
+    return "", f"{shots.shot_name(info.folder)} is delivered", DONE
 
 
 def draw_next(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

@@ -97,17 +97,17 @@ def draw_legend(context: bpy.types.Context, face: bpy.types.Object) -> None:
     """The colours of the difference map from 0 mm to the range, at the lower right."""
     scale = context.preferences.system.ui_scale
     width, height, margin = 180 * scale, 12 * scale, MARGIN * scale
-    x, y = context.region.width - width - 4 * margin - sidebar(context), 2.5 * margin
+    x, y = context.region.width - width - 2 * margin - sidebar(context), 2.5 * margin
     stops = [x + width * i / (len(COLOURS) - 1) for i in range(len(COLOURS))]
     shades = np.where(COLOURS < 0.0031308, COLOURS * 12.92, 1.055 * np.maximum(COLOURS, 1e-6) ** (1 / 2.4) - 0.055)
     places = [(px, py) for px in stops for py in (y, y + height)]
     colours = [(*map(float, shade), 1.0) for shade in shades for _ in range(2)]
-    backdrop(x - 3 * margin, y - 1.6 * margin, width + 6 * margin, height + 4 * margin)
+    backdrop(x - margin, y - 1.6 * margin, width + 2 * margin, height + 4 * margin)
     shader = gpu.shader.from_builtin("SMOOTH_COLOR")
     batch_for_shader(shader, "TRI_STRIP", {"pos": places, "color": colours}).draw(shader)
     most = face.mien.difference_range
-    for at, words in ((x, "0 mm"), (x + width / 2, f"{most / 2:.1f} mm"), (x + width, f"{most:.1f} mm or more")):
-        write(words, at, y - margin, scale, centre=True)
+    for part, words in ((0.0, "0 mm"), (0.5, f"{most / 2:.1f} mm"), (1.0, f"{most:.1f} mm +")):
+        write(words, x + part * width, y - margin, scale, back=part)
     write("How far the edit moves the face", x, y + height + 6 * scale, scale)
 
 
@@ -122,7 +122,8 @@ def say(context: bpy.types.Context, lines: list[str]) -> None:
     """Lines at the lower left of the view, beside the toolbar."""
     scale = context.preferences.system.ui_scale
     tools = next((r.width for r in context.area.regions if r.type == "TOOLS"), 0)
-    x, y = tools + MARGIN * scale, MARGIN * scale
+    undo = next((r.height + r.y - context.region.y for r in context.area.regions if r.type == "HUD" and r.height > 1), 0)  # Adjust Last Operation
+    x, y = tools + MARGIN * scale, max(undo, 0) + MARGIN * scale
     blf.size(0, 12 * scale)
     backdrop(x - 6 * scale, y - 6 * scale, max(blf.dimensions(0, line)[0] for line in lines) + 12 * scale, len(lines) * LINE * scale + 4 * scale)
     for i, line in enumerate(reversed(lines)):
@@ -140,14 +141,14 @@ def backdrop(x: float, y: float, width: float, height: float) -> None:
     gpu.state.blend_set("NONE")
 
 
-def write(words: str, x: float, y: float, scale: float, *, centre: bool = False) -> None:
-    """One line of text with a shadow, readable on any plate."""
+def write(words: str, x: float, y: float, scale: float, *, back: float = 0.0) -> None:
+    """One line of text with a shadow, readable on any plate; it begins that part of its width before x."""
     font = 0
     blf.size(font, 12 * scale)
     blf.enable(font, blf.SHADOW)
     blf.shadow(font, 5, 0, 0, 0, 1)
     blf.color(font, *TEXT)
-    blf.position(font, x - (blf.dimensions(font, words)[0] / 2 if centre else 0), y, 0)
+    blf.position(font, x - back * blf.dimensions(font, words)[0], y, 0)
     blf.draw(font, words)
     blf.disable(font, blf.SHADOW)
 

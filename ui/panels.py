@@ -3,10 +3,9 @@
 
 import bpy
 
-from .. import compat
 from ..mesh.emotion import EMOTIONS
-from ..operators import compare, composite, composite_nodes, engine, live, result, shots
-from .common import DONE, OPEN, PROBLEM, STALE, Step, current, draw_next, has_operator, running, text
+from ..operators import compare, engine, live, result, shots, show_scene
+from .common import DONE, OPEN, PROBLEM, STALE, Step, current, draw_next, text
 
 
 class MIEN_PT_main(bpy.types.Panel):
@@ -32,6 +31,8 @@ class MIEN_PT_main(bpy.types.Panel):
         if engine.engine_python(context) is None:
             text(layout, context, "No engine: tracking and baking need one.", "INFO")
             layout.operator("preferences.addon_show", text="Set Up the Engine...", icon="PREFERENCES").module = engine.PACKAGE
+        if show_scene.stage_of(context.scene) != "shot":
+            layout.operator("mien.show_scene", text="Back to the Shot", icon="LOOP_BACK").stage = "shot"
         draw_next(layout, context)
 
     def draw_error(self, context: bpy.types.Context) -> None:
@@ -68,7 +69,7 @@ class EmotionPanel:
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return shots.active_face(context) is not None or cls.bl_space_type == "VIEW_3D"
+        return shots.active_face(context) is not None or (cls.bl_space_type == "VIEW_3D" and show_scene.stage_of(context.scene) == "shot")
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, face = self.layout, shots.active_face(context)
@@ -137,58 +138,4 @@ class MIEN_PT_emotion_dopesheet(EmotionPanel, bpy.types.Panel):
     bl_space_type = "DOPESHEET_EDITOR"
 
 
-class MIEN_PT_composite(Step, bpy.types.Panel):
-    bl_label = "Composite"
-    bl_parent_id = "MIEN_PT_main"
-    bl_order = 60
-    bl_options = {"DEFAULT_CLOSED"}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return has_operator("composite")
-
-    def state(self, context: bpy.types.Context) -> str:
-        return DONE if shots.stage_scene(context, "composite") else OPEN
-
-    def draw(self, context: bpy.types.Context) -> None:
-        layout, scene = self.layout, shots.stage_scene(context, "composite")
-        if scene is not None:
-            layout.label(text=f"In the scene {scene.name}", icon="SCENE_DATA")
-            tree = compat.existing_tree(scene)
-            over = tree.nodes.get(composite_nodes.OVER) if tree is not None else None
-            layout.use_property_split, layout.use_property_decorate = True, False
-            column = layout.column(align=True)
-            for name in composite.CONTROLS if over is not None else ():
-                if name in over.inputs and not over.inputs[name].is_linked:
-                    column.prop(over.inputs[name], "default_value", text=name)
-        column = layout.column(align=True)
-        column.operator("mien.composite", icon="NODE_COMPOSITING", text="Update Composite" if scene else "Build Composite")
-        if scene is not None:
-            column.operator("mien.occlusion_mask", icon="MOD_MASK")
-
-
-class MIEN_PT_deliver(Step, bpy.types.Panel):
-    bl_label = "Deliver"
-    bl_parent_id = "MIEN_PT_main"
-    bl_order = 70
-    bl_options = {"DEFAULT_CLOSED"}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return has_operator("deliver")
-
-    def draw(self, context: bpy.types.Context) -> None:
-        layout, scene = self.layout, shots.stage_scene(context, "delivery")
-        if scene is not None:
-            layout.label(text=f"In the scene {scene.name}", icon="SCENE_DATA")
-        layout.operator_context = "INVOKE_DEFAULT"
-        column = layout.column(align=True)
-        column.operator_menu_enum("mien.deliver", "format", text="Deliver", icon="SEQUENCE")
-        if not running(column, "EXR layers"):
-            column.operator("mien.deliver_layers", icon="RENDERLAYERS")
-
-    def state(self, context: bpy.types.Context) -> str:
-        return DONE if shots.stage_scene(context, "delivery") else OPEN
-
-
-CLASSES = (MIEN_MT_presets, MIEN_PT_main, MIEN_PT_emotion, MIEN_PT_composite, MIEN_PT_deliver, MIEN_PT_emotion_graph, MIEN_PT_emotion_dopesheet)
+CLASSES = (MIEN_MT_presets, MIEN_PT_main, MIEN_PT_emotion, MIEN_PT_emotion_graph, MIEN_PT_emotion_dopesheet)

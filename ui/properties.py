@@ -42,11 +42,11 @@ class MienObject(bpy.types.PropertyGroup):
     texture: EnumProperty(
         name="Skin", description="How level 2 changes the skin",
         items=(("on", "Differences", "The plate's own pixels, with the change of shading that the model predicts added"),
-               ("full", "Whole", "The model's own picture of the skin, as in the paper; for actors with a trained texture, the plate's grain is lost"),
+               ("full", "Whole", "The model's own picture of the skin, as in the paper; for actors with a trained texture; the plate's grain goes"),
                ("off", "Off", "The skin only moves")), default="on", options=set())
     texture_strength: FloatProperty(
-        name="Skin Strength", description="How much the skin's shading and wrinkles follow the expression, as this actor's own frames show it", default=1.0,
-        min=0.0, max=2.0, options=set())
+        name="Skin Strength", description="How much the skin's shading and wrinkles follow the expression, as this actor's own frames show it",
+        default=1.0, min=0.0, max=2.0, options=set())
     texture_borrow: FloatProperty(
         name="Borrowed Skin", description="How much of the actor folder's emotion directions is added; needs a texture trained on labelled takes",
         default=0.0, min=0.0, max=1.0, options=set())

@@ -178,6 +178,30 @@ def test_a_file_without_the_engine(blender, saved, make_shot, quick_engine, monk
             operator()
 
 
+def test_from_the_shot_to_its_composite_and_back(blender, saved, make_shot, quick_engine) -> None:
+    from types import SimpleNamespace
+
+    from mien.operators import show_scene
+    from mien.ui import common
+    shot = make_shot(folder=saved.parent, model=str(DEFAULT_MODEL_PATH))
+    blender.ops.mien.open_shot(directory=str(shot.folder))
+    blender.ops.mien.import_face()
+    blender.context.scene.mien.face.mien.happy = 1.0
+    blender.ops.mien.bake()
+    blender.ops.mien.composite()
+    home, composite = blender.context.scene, show_scene.scene_of(blender.context, "composite")
+    there = SimpleNamespace(scene=composite, active_object=None)
+    assert (show_scene.stage_of(home), show_scene.stage_of(composite)) == ("shot", "composite")
+    assert show_scene.scene_of(there, "shot") == home
+    assert common.next_action(there)[0] == "mien.deliver", "not Import Face: the face is in the shot's own scene"
+    with blender.context.temp_override(scene=composite):
+        assert not blender.ops.mien.import_face.poll()
+    assert blender.ops.mien.show_scene(stage="composite") == {"FINISHED"}
+    blender.data.scenes.remove(composite)
+    with pytest.raises(RuntimeError, match="not in this file any more; press Build Composite"):
+        blender.ops.mien.show_scene(stage="composite")
+
+
 def test_switched_off_and_on_with_a_shot_in_the_file(blender, saved, make_shot, quick_engine) -> None:
     import mien
     shot = make_shot(folder=saved.parent)

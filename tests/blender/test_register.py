@@ -124,7 +124,7 @@ def test_panels_draw_at_every_stage(blender, saved, make_shot, monkeypatch, stag
     from types import SimpleNamespace
 
     from mien.operators import engine, shots
-    from mien.ui import lists, panels, steps
+    from mien.ui import finish, lists, panels, steps
     monkeypatch.setenv("MIEN_PYTHON", sys.executable)
     make_shot(folder=saved.parent, lost=(3,), cuts=(6,))
     scene = blender.context.scene
@@ -140,9 +140,9 @@ def test_panels_draw_at_every_stage(blender, saved, make_shot, monkeypatch, stag
         monkeypatch.setattr(engine, "STATE", engine.JobState("Bake", error="It broke.", log="/x.log", warnings=["careful"]))
     shots.forget()
     context = SimpleNamespace(scene=scene, active_object=blender.context.view_layer.objects.active, preferences=blender.context.preferences,
-                              region=SimpleNamespace(width=300))
+                              region=SimpleNamespace(width=300), space_data=None)
     drawn: list[str] = []
-    for cls in (*panels.CLASSES, *lists.CLASSES, *steps.CLASSES):
+    for cls in (*panels.CLASSES, *lists.CLASSES, *steps.CLASSES, *finish.CLASSES):
         if issubclass(cls, blender.types.UIList):
             continue
         if not hasattr(cls, "poll") or cls.poll(context):

@@ -19,7 +19,7 @@ def plate_of_two(blender, saved, make_shot) -> tuple[Shot, Shot]:
 
 
 def test_the_other_face_is_a_row_and_an_edit_of_its_own(blender, plate_of_two) -> None:
-    from mien.operators import shot_items, shots
+    from mien.operators import composite, shot_items, shots
     first, second = plate_of_two
     scene = blender.context.scene
     blender.ops.mien.open_shot(directory=str(first.folder))
@@ -36,6 +36,9 @@ def test_the_other_face_is_a_row_and_an_edit_of_its_own(blender, plate_of_two) -
     assert by_name["talk Face"].mien.sad == 0.0
     scene.mien.shot_index = 0
     assert scene.mien.face == by_name["talk Face"]
+    made = composite.shot_scene(first, composite.COMPOSITE)
+    scene.mien.shot_index = 1
+    assert shots.stage_scene(blender.context, composite.COMPOSITE) == made, "both faces are in one composite"
 
 
 def test_tracking_again_is_left_to_the_plates_first_face(blender, plate_of_two, monkeypatch) -> None:
@@ -46,4 +49,4 @@ def test_tracking_again_is_left_to_the_plates_first_face(blender, plate_of_two, 
 
     class Bare:
         steps = track.MIEN_OT_track.steps
-    assert [job for job, _ in Bare().steps(blender.context)] == ["solve"]
+    assert [job for job, _ in Bare().steps(blender.context)] == ["solve", "learn"]

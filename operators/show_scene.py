@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the shot to its composite or delivery and back: the scene in the window, and the workspace where it is worked on."""
+
+from __future__ import annotations
+
+import bpy
+
+from .. import compat
+from ..mesh.shot import main_folder
+from . import composite, shot_items, shots
+
+STAGES = (("shot", "Shot", "The scene with the face and its emotion keys"),
+          (composite.COMPOSITE, "Composite", "The face over the plate, in the compositor"),
+          (composite.DELIVERY, "Delivery", "The composite and the plate's sound, in the sequencer"))
+WORKSPACES = {composite.COMPOSITE: "Compositing", composite.DELIVERY: "Video Editing"}
+"""Blender's own names; a file that has none of that name stays in the workspace in view."""
+CAME_FROM = "mien_workspace"
+"""Custom property of a composite or delivery scene: the workspace that it was opened from."""
+
+
+def stage_of(scene: bpy.types.Scene) -> str:
+    """"shot", "composite" or "delivery"."""
+    return scene.get(composite.STAGE_TAG, "shot")
+
+
+def scene_of(context: bpy.types.Context, stage: str) -> bpy.types.Scene | None:
+    """The scene of the shot in use at that stage; None when it is not made or no longer in the file."""
+    if stage != "shot":
+        return shots.stage_scene(context, stage)
+    folder = shots.shot_folder(context)
+    listed = [s for s in bpy.data.scenes if stage_of(s) == "shot" and folder]
+    return next((s for f in (folder, main_folder(folder) if folder else None) for s in listed if shot_items.find(s, str(f)) >= 0), None)
+
+
+class MIEN_OT_show_scene(bpy.types.Operator):
+    """Show this stage of the shot in the window, in the workspace where it is worked on"""
+
+    bl_idname = "mien.show_scene"
+    bl_label = "Show Scene"
+
+    stage: bpy.props.EnumProperty(name="Stage", description="What to show", items=STAGES, default="shot")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        scene = scene_of(context, self.stage)
+        if scene is None:
+            self.report({"ERROR"}, "That scene is not in this file any more; press Build Composite or Deliver to make it again.")
+            return {"CANCELLED"}
+        if context.window is None:  # a script in background mode
+            return {"FINISHED"}
+        left = context.scene
+        name = WORKSPACES.get(self.stage, left.get(CAME_FROM, ""))
+        if self.stage != "shot" and stage_of(left) == "shot":
+            scene[CAME_FROM] = context.workspace.name
+        context.window.scene = scene
+        workspace = bpy.data.workspaces.get(name, context.workspace)
+        context.window.workspace = workspace
+        compat.show_sequence(workspace, scene if self.stage == composite.DELIVERY else None)
+        return {"FINISHED"}
+
+
+CLASSES = (MIEN_OT_show_scene,)
