@@ -94,12 +94,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    model, config = load_model(), TrainConfig()
+    model, config = load_model(), TrainConfig(lin=0.0)
     sampler = Sampler(cast_data(model, CastConfig(takes=1), 0, 4, faces=True), config)
     norms = Norms.of(model)
 
-    def training(**change: int) -> Training:
-        return Training(norms, model.identity_count + model.expression_count, 7, TrainConfig(**change), model.hash)
+    def training(**change: float) -> Training:
+        return Training(norms, model.identity_count + model.expression_count, 7, TrainConfig(**{"lin": 0.0, **change}), model.hash)
 
     lean, other = training(), training()
     plain = Plain(model, other)
@@ -112,6 +112,8 @@ def main() -> None:
     critic = rate(lambda i: lean.update_discriminator(sampler.batch(i, 0)), args.iterations)
     plain_critic = rate(lambda i: plain.update_discriminator(sampler.batch(i, 0)), args.iterations)
     print(f"training, Mien, {args.threads} thread(s)              {fast:.1f} iterations/s of processor time; 80,000 in {80000 / fast / 60:.0f} min")
+    even = training(lin=5e3)
+    print(f"  with the loss for even intensities     {rate(lambda i: even.iterate(sampler, i), args.iterations):.1f} iterations/s")
     print(f"training, straightforward                {slow:.2f} iterations/s: Mien is {fast / slow:.1f} times faster")
     print(f"  discriminator alone                    {critic:.1f} against {plain_critic:.1f} updates/s")
     with tempfile.TemporaryDirectory() as folder:

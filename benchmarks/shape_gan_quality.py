@@ -3,7 +3,7 @@
 
     python benchmarks/shape_gan_quality.py [ACTOR ...]      of the shipped weights and of actor folders: one column each, LIE by emotion
     python benchmarks/shape_gan_quality.py --mouth FOLDER   trains on from the shipped weights with lambda_mouth 0, 1, 4, into FOLDER; prints
-                                                            a table and draws docs/images/shape_gan_mouth.svg (the trend of Fig. 6, Table 3)
+                                                            a table and draws docs/images/shape_gan_mouth.svg (the trend of Fig. 6 and Table 3)
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from mien.neural.progress import Silent
 from mien.neural.shape_gan.cast import cast_data
 from mien.neural.shape_gan.command import train_shape
 from mien.neural.shape_gan.config import CastConfig
-from mien.neural.shape_gan.judge import judged, mesh_lie, train_judge
+from mien.neural.shape_gan.judge import judged, mesh_lie, mouth_trade, train_judge
 
 FIRST = 10_000
 """Actors from here on are trained on by nobody but the judge."""
 WORDS = {"recognised": "emotion recognised at 1", "intensity": "intensity's correlation", "cycle_mm": "cycle, mm",
          "identity_mm": "identity moves, mm", "lips": "lip gap's correlation, lowest", "expression": "intensity seen at 1", "lie": "LIE of the mesh"}
 MOUTHS = (0.0, 1.0, 4.0)
+TRADE = {"expression": "intensity seen at 1", "way_mm": "the lips move by, mm", "gap_mm": "change of the lip vectors, RMS, mm",
+         "lips": "lip gap's correlation, mean", "lowest": "of the emotion where it is lowest"}
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "shape_gan_mouth.svg"
 STYLE = "<style>text{font:12px sans-serif;fill:#555}.title{font-weight:bold;fill:#222}.grid{stroke:#ddd}.axis{stroke:#888;fill:none}</style>"
 
@@ -35,19 +37,24 @@ def table(model: FaceModel, editors: dict[str, ShapeEditor], judge_actors: int, 
     judge = train_judge(model, cast_data(model, CastConfig(takes=3, frames=24), FIRST, judge_actors))
     data = cast_data(model, CastConfig(takes=1), FIRST + 1000, actors)
     found = {name: judged(model, editor, judge, data) for name, editor in editors.items()}
-    print("| |" + "|".join(found) + "|\n|---|" + "---|" * len(found))
-    for key, words in WORDS.items():
-        print(f"| {words} |" + "|".join(f" {f[key]:.3f} " for f in found.values()) + "|")
+    print_table(found, WORDS)
     for name, editor in editors.items():
         print(f"LIE of {name}: " + ", ".join(f"{e} {v:.3f}" for e, v in mesh_lie(model, editor, data).items()))
     return found
+
+
+def print_table(found: dict[str, dict[str, float]], words: dict[str, str]) -> None:
+    """Markdown: a column for each editor, a row for each measure."""
+    print("| |" + "|".join(found) + "|\n|---|" + "---|" * len(found))
+    for key, text in words.items():
+        print(f"| {text} |" + "|".join(f" {f[key]:.3f} " for f in found.values()) + "|")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("actors", nargs="*", type=Path)
     parser.add_argument("--mouth", type=Path, metavar="FOLDER")
-    parser.add_argument("--iterations", type=int, default=1500, help="of each training of --mouth")
+    parser.add_argument("--iterations", type=int, default=2000, help="of each training of --mouth")
     parser.add_argument("--judge", type=int, default=80, help="actors that the judge learns from")
     parser.add_argument("--count", type=int, default=6, help="actors that are measured")
     args = parser.parse_args()
@@ -64,12 +71,15 @@ def main() -> None:
     for value in MOUTHS:
         folder = args.mouth / f"mouth_{value:g}"
         if not (folder / ACTOR_WEIGHTS).exists():
-            settings = {"mouth": value, "iterations": args.iterations, "lr": 5e-4, "lead": 300, "cast_actors": 60, "cast_held_back": 0}
+            settings = {"mouth": value, "iterations": args.iterations, "lr": 5e-4, "r": 3e3, "cast_held_back": 0}
             train_shape(folder, None, True, "default", False, settings, Silent(), start=str(start))
         editors[f"lambda_mouth {value:g}"] = ShapeGan(model, folder / ACTOR_WEIGHTS)
-    found = table(model, editors, args.judge, args.count)
-    bars = {"intensity seen at 1": [f["expression"] for f in found.values()], "lip gap's correlation": [f["lips"] for f in found.values()]}
-    chart = bar_chart("Weight on the mouth, lips and expression", bars, list(found), "")
+    judge = train_judge(model, cast_data(model, CastConfig(takes=3, frames=24), FIRST, args.judge))
+    data = cast_data(model, CastConfig(takes=1), FIRST + 1000, args.count)
+    found = {name: mouth_trade(model, editor, judge, data) for name, editor in editors.items()}
+    print_table(found, TRADE)
+    bars = {TRADE[key]: [f[key] for f in found.values()] for key in ("expression", "lips")}
+    chart = bar_chart("Weight on the mouth: expression against lips", bars, list(found), "")
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     PICTURE.write_text(chart.replace(">", f">{STYLE}<rect width='100%' height='100%' fill='white'/>", 1) + "\n", encoding="utf-8")
     print(f"drawn {PICTURE}")

@@ -62,6 +62,8 @@ class TrainConfig:
     """lambda_mouth, mouth shape, over mm^2"""
     r: float = 1e3
     """lambda_r, identity, over dm^2"""
+    lin: float = 5e3
+    """lambda_lin, that intensities act evenly, over dm^2; the paper has no such loss (0)"""
     hidden: int = 512
     """units of a hidden layer"""
     copy: int = 1
@@ -74,7 +76,7 @@ class TrainConfig:
     """iterations between two checkpoints"""
 
 
-FINE_TUNE: dict[str, Any] = {"iterations": 4_000, "lr": 2e-4, "lead": 500}
+FINE_TUNE: dict[str, Any] = {"iterations": 4_000, "lr": 2e-4, "r": 3e3, "lead": 500}
 """Settings whose default is another one when the training starts from trained weights."""
 
 AT_LEAST: dict[str, float] = {"iterations": 1, "batch": 2, "critic_steps": 1, "hidden": 1, "log_every": 1, "save_every": 1, "actors": 1,

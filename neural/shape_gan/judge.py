@@ -74,7 +74,7 @@ def judged(model: FaceModel, editor: ShapeEditor, judge: Judge, data: Coefficien
     the identity's part of G(c, e) - c at 1; lips: the lowest over emotions of the mean over takes of the correlation over time of the inner lips'
     gap before and after the residual at 1; expression: the judge's mean intensity at 1; lie: eq. 8 of the mesh, averaged over emotions and frames.
     """
-    takes = [rows for t in np.unique(data.take) if data.neutral[rows := np.flatnonzero(data.take == t)].all()]
+    takes = neutral_takes(data)
     right, wanted, found, cycle, moved, lips, strength = [], [], [], [], [], [], []
     for e in range(len(EMOTIONS)):
         by_take = []
@@ -100,6 +100,41 @@ def judged(model: FaceModel, editor: ShapeEditor, judge: Judge, data: Coefficien
     return {"recognised": float(np.mean(np.concatenate(right))), "intensity": float(np.corrcoef(np.concatenate(wanted), np.concatenate(found))[0, 1]),
             "cycle_mm": float(np.sqrt(np.mean(cycle))), "identity_mm": float(np.sqrt(np.mean(moved))), "lips": float(min(lips)),
             "expression": float(np.mean(np.concatenate(strength))), "lie": float(np.mean(list(linear.values())))}
+
+
+def mouth_trade(model: FaceModel, editor: ShapeEditor, judge: Judge, data: Coefficients) -> dict[str, float]:
+    """What lambda_mouth trades (Sun et al. 2023, section 4.3.3), on neutral takes, means over emotions and takes; plain numbers by name.
+
+    expression: the judge's mean intensity of the wanted emotion at 1; way_mm: mean distance by which the lips' vertices move at 1; gap_mm: RMS
+    over the lip pairs of the change of eq. 4's lip vectors at 1; lips: correlation over time of the lip gap before and after, while the
+    emotion rises to 1 and falls to 0 within the take, and lowest: of the emotion where it is least. A gap that an emotion opens by a constant has a
+    perfect correlation, so the emotion has to move for what it does to the lips to be seen.
+    """
+    expression, way, gap, lips = [], [], [], np.zeros((len(EMOTIONS), 0))
+    region = model.regions["lips"] > 0.5
+    upper_lower = (model.expression[:, model.lip_upper] - model.expression[:, model.lip_lower]).astype(np.float64) * 1000
+    for rows in neutral_takes(data):
+        alpha, beta, none = data.alpha[rows[0]], data.beta[rows], np.zeros(len(rows), np.float32)
+        rise = np.sin(np.linspace(0, np.pi, len(rows))) ** 2
+        found = []
+        for e in range(len(EMOTIONS)):
+            label = np.zeros((len(rows), len(EMOTIONS)), np.float32)
+            label[:, e] = 1
+            _, change = residual(editor, alpha, beta, label, none)
+            expression.append(judge.emotions(beta + change)[:, e])
+            moved = np.tensordot(change.astype(np.float64), model.expression[:, region], 1) * 1000
+            way.append(np.linalg.norm(moved, axis=2).mean())
+            gap.append(np.tensordot(change.astype(np.float64), upper_lower, 1))
+            _, change = residual(editor, alpha, beta, label * rise[:, None].astype(np.float32), none)
+            found.append(np.corrcoef(lip_gap(model, beta), lip_gap(model, beta + change))[0, 1])
+        lips = np.column_stack((lips, found))
+    return {"expression": float(np.mean(np.concatenate(expression))), "way_mm": float(np.mean(way)),
+            "gap_mm": float(np.sqrt((np.concatenate(gap) ** 2).sum(2).mean())), "lips": float(lips.mean()), "lowest": float(lips.mean(1).min())}
+
+
+def neutral_takes(data: Coefficients) -> list[np.ndarray]:
+    """Rows of each take that is neutral throughout."""
+    return [rows for t in np.unique(data.take) if data.neutral[rows := np.flatnonzero(data.take == t)].all()]
 
 
 def _generate_each(editor: ShapeEditor, alpha: np.ndarray, beta: np.ndarray, emotion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The losses of Sun et al. 2023, section 3.3.3, equations 1-7.
+"""The losses of Sun et al. 2023, section 3.3.3, equations 1-7, and one of Mien's own for even intensities.
 
 Vertices are linear in the coefficients, so the squared norm of a vertex difference is a quadratic form in the coefficient
 difference d: |V d|^2 = d' (V'V) d. The Gram matrices V'V are made once (`Norms`); no vertex is computed in training.
@@ -24,6 +24,8 @@ DECIMETRES, MILLIMETRES = 10.0, 1000.0
 """In a metre."""
 TINY = 1e-12
 """Added under a square root, whose slope at 0 is infinite."""
+CLOSE = 0.02
+"""Intensities nearer than this count as this far apart: a difference of two numbers that are nearly equal is divided by it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +97,17 @@ def identity(norms: Norms, before: Tensor, after: Tensor) -> Tensor:
     return squared_norm(norms.identity, before[:, :A] - after[:, :A])
 
 
+def linearity(norms: Norms, apart: Tensor, between: Tensor, whole: Tensor) -> Tensor:
+    """Mien's own, for what LIE (equation 8) measures: the way from one intensity to another over their distance, against the whole way from 0 to 1.
+
+    apart (N, 1), s - u; between (N, n_c), G(c, s k) - G(c, u k) for the emotion k; whole (N, n_c), G(c, k) - G(c, 0) -> ().
+    """
+    return squared_norm(norms.mesh, (between - apart * whole) / apart.abs().clamp_min(CLOSE))
+
+
 @dataclass(frozen=True)
 class Weights:
-    """The weights of equations 6 and 7; the paper's values (section 4.1.2)."""
+    """The weights of equations 6 and 7; the paper's values (section 4.1.2), but for the last."""
 
     gp: float = 10.0
     """lambda_gp: gradient penalty."""
@@ -109,6 +119,8 @@ class Weights:
     """lambda_mouth: mouth shape; higher keeps the lips, lower lets them express more (section 4.3.3)."""
     r: float = 1e3
     """lambda_r: identity."""
+    lin: float = 0.0
+    """lambda_lin: even intensities; the paper has no such loss."""
 
 
 def discriminator_loss(w: Weights, adv: Tensor, gp: Tensor, reg: Tensor) -> Tensor:
@@ -116,6 +128,6 @@ def discriminator_loss(w: Weights, adv: Tensor, gp: Tensor, reg: Tensor) -> Tens
     return -adv + w.gp * gp + w.reg * reg
 
 
-def generator_loss(w: Weights, adv: Tensor, reg: Tensor, rec: Tensor, mouth: Tensor, r: Tensor) -> Tensor:
-    """Equation 7: L_G = L_adv + lambda_reg L_reg^G + lambda_rec L_rec + lambda_mouth L_mouth + lambda_r L_r."""
-    return adv + w.reg * reg + w.rec * rec + w.mouth * mouth + w.r * r
+def generator_loss(w: Weights, adv: Tensor, reg: Tensor, rec: Tensor, mouth: Tensor, r: Tensor, lin: Tensor | float = 0.0) -> Tensor:
+    """Equation 7: L_G = L_adv + lambda_reg L_reg^G + lambda_rec L_rec + lambda_mouth L_mouth + lambda_r L_r, and lambda_lin L_lin."""
+    return adv + w.reg * reg + w.rec * rec + w.mouth * mouth + w.r * r + w.lin * lin

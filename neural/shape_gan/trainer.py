@@ -30,7 +30,7 @@ DISCRIMINATOR_WEIGHTS = "discriminator.safetensors"
 """Their name in an actor folder."""
 BLOCK = 100
 """Iterations whose random numbers are drawn together."""
-LOSSES = ("d", "d_adv", "d_gp", "d_reg", "g", "g_adv", "g_reg", "g_rec", "g_mouth", "g_r")
+LOSSES = ("d", "d_adv", "d_gp", "d_reg", "g", "g_adv", "g_reg", "g_rec", "g_mouth", "g_r", "g_lin")
 """Columns of losses.csv: equations 6 and 7 and their terms, before their weights."""
 
 
@@ -46,6 +46,12 @@ class Batch:
     """(2n, n_e): e for the neutral frames, then zeros."""
     mix: Tensor
     """(2n, 1) in 0..1: where between true and false the gradient penalty is taken."""
+    kind: Tensor
+    """(n, n_e): the neutral frames' e at intensity 1."""
+    strength: Tensor
+    """(n, 1) in 0..1: of e."""
+    other: Tensor
+    """(n, 1) in 0..1: a second intensity to compare with."""
 
 
 def step_size(config: TrainConfig, iteration: int) -> float:
@@ -74,9 +80,10 @@ class Sampler:
             return rows[torch.randint(len(rows), shape, generator=random)]
 
         self._rows = torch.cat((pick(self._neutral), pick(self._emotional)), 2)
-        self._wanted = self._kind[pick(self._emotional)] * torch.rand((*shape, 1), generator=random)
-        self._wanted[:, :, : round(self._config.rest * self._half)] = 0
+        self._kinds, self._strength = self._kind[pick(self._emotional)], torch.rand((*shape, 1), generator=random)
+        self._strength[:, :, : round(self._config.rest * self._half)] = 0
         self._mix = torch.rand((*shape[:2], 2 * self._half, 1), generator=random)
+        self._other = torch.rand((*shape, 1), generator=random)
         self._none = torch.zeros(self._half, self._e.shape[1])
         self._block = block
 
@@ -84,9 +91,9 @@ class Sampler:
         """`step` counts the updates within the iteration: the discriminator's, then the generator's."""
         if iteration // BLOCK != self._block:
             self._draw(iteration // BLOCK)
-        i = iteration % BLOCK
-        rows = self._rows[i, step]
-        return Batch(self._c[rows], self._e[rows], torch.cat((self._wanted[i, step], self._none)), self._mix[i, step])
+        at = iteration % BLOCK, step
+        rows, kind, strength = self._rows[at], self._kinds[at], self._strength[at]
+        return Batch(self._c[rows], self._e[rows], torch.cat((kind * strength, self._none)), self._mix[at], kind, strength, self._other[at])
 
 
 class Training:
@@ -96,7 +103,7 @@ class Training:
         torch.manual_seed(config.seed)
         A = norms.identity_count
         self.norms, self.config = norms, config
-        self.weights = Weights(config.gp, config.reg, config.rec, config.mouth, config.r)
+        self.weights = Weights(config.gp, config.reg, config.rec, config.mouth, config.r, config.lin)
         self.generator = Generator(GeneratorConfig(A, n_c - A, n_e, config.hidden, model_hash=model_hash))
         if config.copy:
             self.generator.start_as_identity()
@@ -140,10 +147,17 @@ class Training:
         rec = losses.cycle(self.norms, b.c[:n], back[:n], b.c[n:], back[n:])
         mouth = losses.mouth(self.norms, b.c[:n], edited[:n], b.c[n:], edited[n:])
         r = losses.identity(self.norms, b.c, edited)
-        total = losses.generator_loss(self.weights, adv, reg, rec, mouth, r)
+        lin = self._linearity(b, edited[:n]) if self.weights.lin else torch.zeros(())
+        total = losses.generator_loss(self.weights, adv, reg, rec, mouth, r, lin)
         self._step(total, self._g, self.adam_g)
         return {"g": total.detach(), "g_adv": adv.detach(), "g_reg": reg.detach(), "g_rec": rec.detach(), "g_mouth": mouth.detach(),
-                "g_r": r.detach()}
+                "g_r": r.detach(), "g_lin": lin.detach()}
+
+    def _linearity(self, b: Batch, edited: Tensor) -> Tensor:
+        """Of the neutral frames, whose G(c, e) is known."""
+        c = b.c[: len(edited)]
+        other, full, none = self.generator(torch.cat((c, c, c)), torch.cat((b.kind * b.other, b.kind, torch.zeros_like(b.kind)))).chunk(3)
+        return losses.linearity(self.norms, b.strength - b.other, edited - other, full - none)
 
     def _step(self, loss: Tensor, parameters: list[Tensor], optimiser: torch.optim.Optimizer) -> None:
         """Gradients of these parameters only: the other network's are not computed."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The networks of section 3.3.1 and equations 1-7, each against vertices, a closed form or autograd."""
+"""The networks of section 3.3.1, equations 1-7 and the linearity, each against vertices, a closed form or autograd."""
 
 from __future__ import annotations
 
@@ -136,6 +136,18 @@ def test_identity_against_vertices(model, norms, batch):
     assert want == pytest.approx(mean_square(vertices(model, before), vertices(model, after), 10), rel=1e-5)
 
 
+def test_linearity_against_vertices(model, norms, batch):
+    """Of vertices per unit of intensity; it is zero for a way that is straight and even, whatever its length."""
+    apart = torch.tensor([[0.5], [-0.25], [1.0], [0.1], [-0.8]], dtype=torch.float64)
+    between, whole = batch[0], batch[1]
+    want = mean_square(vertices(model, between / apart), vertices(model, whole), 10)
+    assert losses.linearity(norms, apart, between, whole).item() == pytest.approx(want, rel=1e-5)
+    assert losses.linearity(norms, apart, apart * whole, whole).item() < 1e-20
+    close = apart * 1e-9  # two draws that are nearly the same intensity blow nothing up, and punish nothing that is even
+    assert losses.linearity(norms, close, close * whole, whole).item() < 1e-20
+    assert losses.linearity(norms, close, 1e-6 * between, whole).item() < losses.linearity(norms, apart, between, whole).item()
+
+
 def test_one_millimetre_costs_what_the_documentation_says(model, norms):
     d = torch.zeros(1, 144, dtype=torch.float64)
     d[0, 3] = 1
@@ -152,6 +164,7 @@ def test_objectives():
     assert losses.discriminator_loss(losses.Weights(), 2 * one, 3 * one, 5 * one).item() == -2 + 30 + 100
     assert losses.generator_loss(losses.Weights(), 2 * one, 3 * one, one, 7 * one, one).item() == 2 + 60 + 5000 + 7 + 1000
     assert losses.generator_loss(replace(losses.Weights(), mouth=4.0), *(one,) * 5).item() == 1 + 20 + 5000 + 4 + 1000
+    assert losses.generator_loss(replace(losses.Weights(), lin=7.0), *(one,) * 6).item() == 1 + 20 + 5000 + 1 + 1000 + 7
 
 
 def test_gradients(norms, batch):
@@ -162,6 +175,7 @@ def test_gradients(norms, batch):
     assert check(lambda *a: losses.cycle(small, *a), x)
     assert check(lambda *a: losses.mouth(small, *a), x)
     assert check(lambda *a: losses.identity(small, *a), x[:2])
+    assert check(lambda *a: losses.linearity(small, *a), [torch.full((3, 1), 0.3, dtype=torch.float64, requires_grad=True), *x[:2]])
     assert check(losses.regression, e)
     assert check(losses.adversarial, [t[:, 0] for t in e])
     assert check(losses.gradient_penalty, e[:1])

@@ -110,6 +110,7 @@ def test_batches(cast):
     b = sampler.batch(7, 1)
     assert not b.label[:8].any() and (b.label[8:].amax(1) > 0).all() and not b.target[8:].any()
     assert not b.target[:2].any() and ((b.target[2:8] > 0).sum(1) == 1).all() and b.target.max() <= 1
+    assert torch.equal(b.target[:8], b.kind * b.strength) and (b.kind.amax(1) == 1).all() and b.other.min() >= 0 and b.other.max() <= 1
     frames = {row.tobytes(): e for row, e in zip(cast.c, cast.emotion)}
     assert all(np.array_equal(frames[c.tobytes()], e) for c, e in zip(b.c.numpy(), b.label.numpy()))
     sampler.batch(1234, 0)
@@ -202,6 +203,25 @@ def test_the_generator_starts_as_a_copy(model):
     assert not Generator(GeneratorConfig(hidden=100)).start_as_identity()
     usual = Training(losses.Norms.of(model), 144, 7, TrainConfig(copy=0)).generator
     assert (usual(c, torch.rand(6, 7)) - c).abs().max() > 1
+
+
+def test_the_linearity_is_of_the_neutral_frames(model, cast):
+    """Against one frame after another; and it is part of the generator's loss only where it has a weight."""
+    norms, b = losses.Norms.of(model), Sampler(cast, SMALL).batch(0, 0)
+    torch.manual_seed(0)
+    training = Training(norms, 144, 7, replace(SMALL, copy=0))
+    with torch.no_grad():
+        g = training.generator
+        g.trunk[0].weight[:, 144:] *= 30
+        want = 0.0
+        for c, k, s, u in zip(b.c[:8], b.kind, b.strength, b.other):
+            at = [g(c[None], (k * x)[None])[0] for x in (s, u, 1.0, 0.0)]
+            d = (at[0] - at[1]) / (s - u) - (at[2] - at[3])
+            want += float(d @ norms.mesh @ d) / 8
+    found = training.update_generator(b)
+    assert want > 0 and float(found["g_lin"]) == pytest.approx(want, rel=1e-3)
+    assert float(found["g"]) - float(found["g_adv"]) > training.weights.lin * want
+    assert float(Training(norms, 144, 7, replace(SMALL, lin=0.0)).update_generator(b)["g_lin"]) == 0
 
 
 def test_it_learns(model, cast, tmp_path):
