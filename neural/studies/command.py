@@ -77,6 +77,7 @@ def add_studies(add: AddCommand, emotions: ParseEmotions) -> None:
     p.add_argument("shot", type=Path, metavar="SHOT", help="a solved shot folder")
     p.add_argument("--emotion", required=True, metavar="NAME", help="angry, contempt, disgusted, fear, happy, sad, surprised, or all of them: all")
     add_results(p)
+    _settings(p)
     p.add_argument("--steps", type=_within(2, 1000), default=20, metavar="N", help="steps of intensity (20; the paper takes 100)")
     p.add_argument("--samples", type=_within(1, 100), default=5, metavar="N", help="frames of the shot, evenly chosen (5)")
     p.add_argument("--lpips-network", type=Path, metavar="FILE", help="LPIPS, for the paper's LIE: its authors' alex.pth, or a program of yours")
@@ -143,11 +144,12 @@ def _controls(args: argparse.Namespace) -> dict[str, float]:
 
 def _sweep(args: argparse.Namespace, terminal: Console) -> None:
     from ...mesh.emotion import EMOTIONS
+    from ..edit import EditSettings
     from . import sweep
     if args.alexnet is not None and args.lpips_network is None:
         raise MienError("--alexnet is a part of LPIPS; give its heads alex.pth with --lpips-network.")
     results = [sweep.sweep(args.shot, emotion, steps=args.steps, samples=args.samples, lpips=args.lpips_network, alexnet=args.alexnet,
-                           report=terminal)
+                           settings=EditSettings(editor=args.editor, actor=args.actor), report=terminal)
                for emotion in (EMOTIONS if args.emotion == "all" else (args.emotion,))]
     sweep.write_results(results, html=args.html, json=args.json)
     for result in results:

@@ -110,7 +110,7 @@ class _Sample:
 
 
 def sweep(folder: Path, emotion: str, *, steps: int = 20, samples: int = 5, mouth: float | None = None, lpips: Path | None = None,
-          alexnet: Path | None = None, report: Reporter) -> SweepResult:
+          alexnet: Path | None = None, settings: EditSettings = EditSettings(), report: Reporter) -> SweepResult:
     """Render `samples` frames at steps + 1 intensities of one emotion.
 
     lpips: a program of LPIPS or, with `alexnet`, its authors' heads. Raises MienError for an unknown emotion or a shot that is not solved."""
@@ -143,7 +143,7 @@ def sweep(folder: Path, emotion: str, *, steps: int = 20, samples: int = 5, mout
         for k, intensity in enumerate(intensities):
             curves = EmotionCurves.constant(shot.plate.frame_count, **{emotion: float(intensity)}, **controls)
             if editor is None:
-                editor = ShotEditor(shot, curves, EditSettings(), report)
+                editor = ShotEditor(shot, curves, settings, report)
             else:
                 editor.set_curves(curves)
             if not held:
