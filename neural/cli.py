@@ -244,7 +244,7 @@ def _train(args: argparse.Namespace, terminal: Console) -> None:
         terminal.say(line)
 
 
-COMMANDS = {"track": _track, "solve": lambda args, terminal: run_solve(args, terminal, JOBS["solve"], JOBS["resolve"]),
+COMMANDS = {"track": _track, "solve": lambda args, terminal: run_solve(args, terminal, JOBS),
             "check": lambda args, terminal: run_check(args, terminal, JOBS["check"]), "edit": _edit, "evaluate": run_evaluate,
             **{studies.command_name(name): partial(studies.run_study, name) for name in studies.RUN},
             "model": model_command.run, "selftest": _selftest, "train": _train}
@@ -284,7 +284,6 @@ def _tidy_on_terminate() -> Iterator[None]:
 
 
 def _run(args: argparse.Namespace) -> int:
-    keep_log = False
     with _tidy_on_terminate(), console(keep_all=args.debug) as terminal:
         try:
             COMMANDS[args.command](args, terminal)
@@ -296,13 +295,9 @@ def _run(args: argparse.Namespace) -> int:
             text, kind = told(error, args.command)
             if kind == "defect" or args.debug:
                 traceback.print_exc()
-            keep_log = kind == "defect" and terminal.log_path is not None
-            terminal.complain(f"error: {text}" + (f" Log: {terminal.log_path}" if keep_log else ""))
+            log = terminal.keep_log() if kind == "defect" else None
+            terminal.complain(f"error: {text}" + (f" Log: {log}" if log else ""))
             return 1
-        finally:
-            if terminal.log_path is not None and not keep_log:
-                with contextlib.suppress(OSError):
-                    terminal.log_path.unlink()
 
 
 def _demo(argv: list[str]) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import IO, TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -20,10 +21,10 @@ PLAIN_INTERVAL = 30.0
 
 
 class Console:
-    """The user's stdout and stderr, and a `progress.Reporter` on the latter. `log_path`: what everybody else prints, if kept."""
+    """The user's stdout and stderr, and a `progress.Reporter` on the latter. `log`: what everybody else prints."""
 
-    def __init__(self, out: TextIO, err: TextIO, log_path: Path | None = None, clock: Callable[[], float] = time.monotonic):
-        self.out, self.err, self.log_path, self._clock = out, err, log_path, clock
+    def __init__(self, out: TextIO, err: TextIO, log: IO[bytes] | None = None, clock: Callable[[], float] = time.monotonic):
+        self.out, self.err, self.log, self._clock = out, err, log, clock
         self._bars = err.isatty()
         self._bar: tqdm | None = None
         self._stage: str | None = None
@@ -73,19 +74,32 @@ class Console:
             self._bar = None
 
 
+    def keep_log(self) -> Path | None:
+        """Write down what others printed so far, for a defect; where, None when it is on the terminal anyway or there is no room."""
+        if self.log is None:
+            return None
+        sys.stdout.flush()
+        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            self.log.seek(0)
+            with tempfile.NamedTemporaryFile(prefix="mien-", suffix=".log", delete=False) as kept:
+                shutil.copyfileobj(self.log, kept)
+            return Path(kept.name)
+        return None
+
+
 @contextlib.contextmanager
 def console(*, keep_all: bool = False) -> Iterator[Console]:
-    """The terminal for the user alone: inside, what Python's and native libraries print goes to a log file.
+    """The terminal for the user alone: inside, what Python's and native libraries print goes to a file without a name, gone with the process.
 
-    With `keep_all` everything goes to the terminal, as under pytest's capture. Whoever wants the log beyond the block
-    takes it from `log_path`; without a defect it is of no use.
+    With `keep_all` everything goes to the terminal, as under pytest's capture.
     """
     try:
         redirect = not keep_all and (sys.stdout.fileno(), sys.stderr.fileno()) == (1, 2)
-        handle, name = tempfile.mkstemp(prefix="mien-", suffix=".log") if redirect else (-1, "")
+        log = tempfile.TemporaryFile() if redirect else None  # noqa: SIM115 - closed below
     except (OSError, ValueError, AttributeError):  # no real files, or no room for a log
-        redirect, handle, name = False, -1, ""
-    if not redirect:
+        log = None
+    if log is None:
         terminal = Console(sys.stdout, sys.stderr)
         try:
             yield terminal
@@ -94,13 +108,12 @@ def console(*, keep_all: bool = False) -> Iterator[Console]:
         return
     sys.stdout.flush()
     sys.stderr.flush()
-    with os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors="replace") as out, \
+    with log, os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors="replace") as out, \
             os.fdopen(os.dup(2), "w", encoding=sys.stderr.encoding, errors="backslashreplace") as err:
-        terminal = Console(out, err, Path(name))
+        terminal = Console(out, err, log)
         try:
-            os.dup2(handle, 1)
-            os.dup2(handle, 2)
-            os.close(handle)
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
             yield terminal
         finally:
             terminal.close()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..mesh.frames import ranges_text
 from .console import Console
 from .jobs import CODECS, JobFunction
 
-SOLVE_OPTIONS = ("model", "focal_mm", "distortion", "mask", "identity", "rnet")
+SOLVE_OPTIONS = ("model", "focal_mm", "distortion", "mask", "identity", "rnet", "photometric")
 AddCommand = Callable[[str, str], argparse.ArgumentParser]
 
 
@@ -47,6 +47,7 @@ def add_solve_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--mask", metavar="MATTE", help="pictures or a movie, white where something hides the face: matte.####.png; 'none' forgets it")
     p.add_argument("--identity", type=Path, metavar="SHOT", help="keep the face of this solved shot of the same person")
     p.add_argument("--rnet", type=Path, metavar="PTH", help="with a Basel Face Model: start from what R-Net says, by this checkpoint")
+    p.add_argument("--photometric", action="store_true", default=None, help="refine every frame on the plate's own pixels (slower)")
 
 
 def add_solve(add: AddCommand) -> None:
@@ -82,6 +83,8 @@ def tell_solve(summary: dict[str, Any], terminal: Console) -> None:
     if summary.get("offset"):
         error += f", less each landmark's own offset ({summary['offset'] * 100:.2f} %)"
     terminal.say(f"reprojection  {error}")
+    if summary.get("photometric"):
+        terminal.say("refined       on the plate's pixels, by their own gradients, on the processor")
     terminal.say(f"focal length  {summary['focal']:.0f} px ({summary['focal_mm']:.1f} mm on a 36 mm wide sensor)")
     if lids := summary.get("lids"):
         terminal.say(f"lids          as on the plate in {lids['agree'] * 100:.1f} % of eyes and frames; {lids['closed']} closed, "
@@ -91,18 +94,18 @@ def tell_solve(summary: dict[str, Any], terminal: Console) -> None:
     tell_shot(summary, terminal)
 
 
-def run_solve(args: argparse.Namespace, terminal: Console, solve: JobFunction, resolve: JobFunction) -> None:
+def run_solve(args: argparse.Namespace, terminal: Console, jobs: Mapping[str, JobFunction]) -> None:
     """`mien solve SHOT [SHOT ...]`, by the job `solve`; a part of shots by `resolve`."""
     first, *others = map(str, args.shot)
     if args.pins or args.frames:
         if given := [*solve_given(args), *(["shared_identity"] if args.shared_identity else [])]:
             raise MienError(f"--{given[0].replace('_', '-')} is for a solve of the whole shot; leave out --pins and --frames.")
-        summaries = [resolve({"folder": folder, **({"frames": args.frames} if args.frames else {})}, terminal) for folder in (first, *others)]
+        summaries = [jobs["resolve"]({"folder": folder, **({"frames": args.frames} if args.frames else {})}, terminal) for folder in (first, *others)]
     elif args.shared_identity:
-        summary = solve({"folder": first, "together": others, **solve_given(args)}, terminal)
+        summary = jobs["solve"]({"folder": first, "together": others, **solve_given(args)}, terminal)
         summaries = [summary, *summary.get("together", [])]
     else:
-        summaries = [solve({"folder": folder, **solve_given(args)}, terminal) for folder in (first, *others)]
+        summaries = [jobs["solve"]({"folder": folder, **solve_given(args)}, terminal) for folder in (first, *others)]
     for folder, summary in zip(args.shot, summaries):
         if others:
             terminal.say(f"-- {folder}")
@@ -112,4 +115,9 @@ def run_solve(args: argparse.Namespace, terminal: Console, solve: JobFunction, r
 def run_check(args: argparse.Namespace, terminal: Console, check: JobFunction) -> None:
     """`mien check SHOT`, by the job `check`."""
     params = {"folder": str(args.shot), "output": str(args.output), **({"codec": args.codec} if args.codec else {})}
-    terminal.say(f"written       {check(params, terminal)['output']}")
+    result = check(params, terminal)
+    if "slide" in result:
+        later = f", {result['slide_later'] * 100:.2f} % over 12" if "slide_later" in result else ""
+        terminal.say(f"slides        {result['slide'] * 100:.2f} % of the inter-ocular distance from frame to frame{later} (median, against the "
+                     "plate's optical flow)")
+    terminal.say(f"written       {result['output']}")

@@ -72,7 +72,7 @@ class Preview:
     """Asks the engine for the picture that is wanted; at most one job at a time, and only the newest wish counts."""
 
     def __init__(self, python: Path):
-        self._files = tempfile.TemporaryDirectory(prefix="mien-preview-")
+        self._files = tempfile.TemporaryDirectory(prefix="mien-preview-", dir=bpy.app.tempdir)  # which Blender removes when it ends
         self._engine = Engine(python, log_folder())
         self._engine.start()
         self._number = itertools.count()
