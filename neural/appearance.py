@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
@@ -33,14 +36,16 @@ from .rendering import PlateRenderer
 from .texture import Unwrapper
 from .visibility import LandmarkTrust, shot_trust
 
-APPEARANCE_VERSION = 6
+APPEARANCE_VERSION = 8
 """Raise it when the same shot gives other models."""
-SAMPLES = 150
-"""Frames that models are fitted to at most, so that memory does not grow with the clip."""
+SAMPLES = 75
+"""Frames that the skin is learnt from at most, so that memory does not grow with the clip."""
+MOUTH_SAMPLES = 300
+"""The same for the mouth, which changes faster and whose pictures are small."""
 TEXTURE_LEAST = 6
 """Solved frames below which level 2 learns nothing: what is left after a stretch is put aside to test on would fit anything."""
-BATCH = 25
-"""Textures that are folded into the eigen model at once."""
+SPOOL = 32 << 20
+"""Bytes of mouths that wait in memory for the model; what is beyond them waits in a file."""
 LIP_SHADE = (0.42, 0.30, 0.30)
 """The dark of a mouth against its lips (R, G, B), working space."""
 MOUTH = "mouth"
@@ -87,22 +92,32 @@ class ShotFaces:
         yield from PlateReader(self.shot.plate_path, self.shot.plate).chosen(indices)
 
 
-def unwrapped(faces: ShotFaces, frame: Frame, unwrap: Unwrapper, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A frame's texture (S, S, 3) float32 in the working space and its visibility (S, S) 0..1; what it hides is filled from `base` (S, S, 3).
+def unwrapped_texels(faces: ShotFaces, frame: Frame, unwrap: Unwrapper, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A frame's texture (M, 3) float32 in the working space and its visibility (M,) 0..1 at the texels of `unwrap.inside`.
 
-    What the artist's mask covers is hidden.
+    What it hides, and what the artist's mask covers, is filled from `base` (M, 3).
     """
     xy, points = faces.vertices(frame.index)
     height, width = frame.pixels.shape[:2]
     left, top = (max(int(v) - 4, 0) for v in xy.min(0))
     right, bottom = min(int(xy[:, 0].max()) + 5, width), min(int(xy[:, 1].max()) + 5, height)
     if right - left < 2 or bottom - top < 2:
-        return base, np.zeros(base.shape[:2], np.float32)
+        return base, np.zeros(len(base), np.float32)
     part = to_working(np.ascontiguousarray(frame.pixels[top:bottom, left:right, :3]), faces.shot.plate.linear)
     hidden = faces.trust.hidden(frame.index)
-    texture, seen = unwrap(part, xy - np.array([left, top]), points, None if hidden is None else hidden[top:bottom, left:right])
-    seen = seen.astype(np.float32)
-    return base + seen[..., None] * (texture - base), seen
+    texture, seen = unwrap.texels(part, xy - np.array([left, top]), points, None if hidden is None else hidden[top:bottom, left:right])
+    texture -= base
+    texture *= seen[:, None]
+    texture += base
+    return texture, seen
+
+
+def unwrapped(faces: ShotFaces, frame: Frame, unwrap: Unwrapper, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same as pictures, (S, S, 3) and (S, S); `base` (S, S, 3) goes on beyond the face."""
+    texture, seen = base.copy(), np.zeros(base.shape[:2], np.float32)
+    flat = texture.reshape(-1, 3)
+    flat[unwrap.inside], seen.ravel()[unwrap.inside] = unwrapped_texels(faces, frame, unwrap, flat[unwrap.inside])
+    return texture, seen
 
 
 def base_texture(faces: ShotFaces, size: int) -> np.ndarray:
@@ -111,27 +126,27 @@ def base_texture(faces: ShotFaces, size: int) -> np.ndarray:
 
 
 def fit_texture(faces: ShotFaces, chosen: np.ndarray, report: Reporter) -> tuple[EigenImages, np.ndarray, np.ndarray]:
-    """The eigen model of those frames' textures, their latents (N, L) and how often each texel is seen (S, S).
-
-    Pictures stream; at most SAMPLES are kept, in half precision.
-    """
+    """The eigen model of those frames' textures, their latents (N, L) and how often each texel is seen (S, S). Memory holds all of them."""
     unwrap, base = Unwrapper(faces.renderer.model, TEXTURE_SIZE), base_texture(faces, TEXTURE_SIZE)
     mask = weight_map(unwrap) > 0.02
-    fit, kept, batch = EigenFit(mask, TEXTURE_COMPONENTS, base), [], []
-    shown = np.zeros(mask.shape, np.float32)
+    inside, own = mask.ravel()[unwrap.inside], base.reshape(-1, 3)[unwrap.inside]
+    rows, shown = np.empty((len(chosen), 3 * int(inside.sum())), np.float32), np.zeros(len(inside), np.float32)
     report.step("textures", 0, len(chosen))
-    for done, (texture, seen) in enumerate(ordered_map(lambda f: unwrapped(faces, f, unwrap, base), faces.frames(chosen)), 1):
-        batch.append(texture)
+
+    def unwrap_into(item: tuple[np.ndarray, Frame]) -> np.ndarray:
+        row, frame = item
+        texture, seen = unwrapped_texels(faces, frame, unwrap, own)
+        np.compress(inside, texture, axis=0, out=row.reshape(-1, 3))
+        return seen
+
+    for done, seen in enumerate(ordered_map(unwrap_into, zip(rows, faces.frames(chosen))), 1):
         shown += seen / len(chosen)
-        if len(batch) == BATCH or done == len(chosen):
-            fit.add(np.stack(batch))
-            kept.append(np.stack(batch)[:, mask].astype(np.float16))
-            batch = []
         report.step("textures", done, len(chosen))
-    model = fit.model()
-    mean = model.mean[mask].ravel()
-    latents = np.concatenate([(rows.reshape(len(rows), -1).astype(np.float32) - mean) @ model.components.T for rows in kept])
-    return model, latents, shown
+    fit = EigenFit(mask, TEXTURE_COMPONENTS, base)
+    fit.add_rows(rows)
+    model, seen = fit.model(), np.zeros(mask.size, np.float32)
+    seen[unwrap.inside] = shown
+    return model, rows @ model.components.T, seen.reshape(mask.shape)
 
 
 def shot_texture_model(faces: ShotFaces, actor: Path | None, report: Reporter) -> TextureModel | None:
@@ -171,7 +186,9 @@ class MouthCrop:
 
     index: int
     atlas: np.ndarray
+    """(2 HEIGHT, WIDTH, 3) float16, working space."""
     seen: np.ndarray
+    """(2 HEIGHT, WIDTH) float32 in 0..1."""
     shape: np.ndarray
     lips: np.ndarray
     """(3,): the colour around the mouth, working space."""
@@ -179,6 +196,26 @@ class MouthCrop:
     def moved_by(self, frames: int) -> MouthCrop:
         """The same at another time."""
         return replace(self, index=self.index + frames)
+
+    def put(self, file: IO[bytes]) -> None:
+        """Append what is seen of it to a file, in half precision."""
+        where = np.flatnonzero(self.seen)
+        values = np.concatenate([self.atlas.reshape(-1, 3)[where], self.seen.reshape(-1, 1)[where]], 1).astype(np.float16)
+        for array in (np.array([self.index, *self.seen.shape]), where.astype(np.int32), values, self.shape, self.lips):
+            np.save(file, array, allow_pickle=False)
+
+    @classmethod
+    def all_in(cls, file: IO[bytes]) -> Iterator[MouthCrop]:
+        """Those that were put into a file, from where it stands on; what was not seen is black."""
+        while True:
+            try:
+                head, where, values, shape, lips = (np.load(file, allow_pickle=False) for _ in range(5))
+            except EOFError:
+                return
+            full = np.zeros((int(head[1] * head[2]), 4), np.float16)
+            full[where] = values
+            full = full.reshape(*head[1:], 4)
+            yield cls(int(head[0]), full[..., :3], full[..., 3].astype(np.float32), shape, lips)
 
 
 def _crop(faces: ShotFaces, geometry: MouthGeometry, frame: Frame) -> MouthCrop | None:
@@ -194,7 +231,7 @@ def _crop(faces: ShotFaces, geometry: MouthGeometry, frame: Frame) -> MouthCrop 
     hidden = faces.trust.hidden(frame.index)
     if hidden is not None:
         seen = seen * (1 - geometry.crop(np.repeat(hidden[top:bottom, left:right, None], 3, 2), pose, (int(left), int(top)))[0][..., 0])
-    return MouthCrop(frame.index, atlas, seen, pose.shape, np.median(working.reshape(-1, 3), 0))
+    return MouthCrop(frame.index, atlas.astype(np.float16), seen, pose.shape, np.median(working.reshape(-1, 3), 0))
 
 
 def mouth_crops(faces: ShotFaces, geometry: MouthGeometry, chosen: np.ndarray, report: Reporter) -> list[MouthCrop]:
@@ -206,6 +243,14 @@ def mouth_crops(faces: ShotFaces, geometry: MouthGeometry, chosen: np.ndarray, r
             crops.append(crop)
         report.step("mouth", done, len(chosen))
     return crops
+
+
+def fit_crops(crops: list[MouthCrop]) -> MouthModel | None:
+    """The mouth model of what some frames show; None when that is too little."""
+    if not crops:
+        return None
+    return fit_mouth(np.stack([c.atlas for c in crops]), np.stack([c.seen for c in crops]), np.stack([c.shape for c in crops]),
+                     np.array([c.index for c in crops]), lip_shade(crops))
 
 
 def lip_shade(crops: list[MouthCrop]) -> np.ndarray:
@@ -230,39 +275,31 @@ def shot_mouth(faces: ShotFaces, geometry: MouthGeometry, actor: Path | None, re
             return given or MouthModel.load(folder, MOUTH), MouthTrack(a["latents"], a["seen"])
     except MienError as error:
         report.warn(f"The mouth model of this shot is fitted again: {error}")
-    crops, model = mouth_crops(faces, geometry, faces.samples(), report), given
-    if model is None and crops:
-        model = fit_mouth(np.stack([c.atlas for c in crops]), np.stack([c.seen for c in crops]), np.stack([c.shape for c in crops]),
-                          np.array([c.index for c in crops]), lip_shade(crops))
-    if model is None:
-        write_json(about, {"key": key, "open": False})
-        return None
-    track = _mouth_track(faces, geometry, model, crops, report)
-    if given is None:
-        model.save(folder, MOUTH)
-    write_npz(folder / "mouth_frames.npz", {"latents": track.latents, "seen": track.seen})
-    write_json(about, {"key": key, "open": True})
-    return model, track
-
-
-def _mouth_track(faces: ShotFaces, geometry: MouthGeometry, model: MouthModel, crops: list[MouthCrop], report: Reporter) -> MouthTrack:
-    T = len(faces.solve.beta)
-    latents, seen = np.zeros((T, *model.images.latent_shape), np.float32), np.zeros(T, np.float32)
-    at_hand = {c.index for c in crops}
-    rest = np.array([i for i in np.flatnonzero(faces.solve.solved) if i not in at_hand], int)
-
-    def encode(crop: MouthCrop) -> None:
-        expected = model.expected(crop.shape[None], np.array([crop.index]))
-        latents[crop.index] = model.images.encode(crop.atlas[None], crop.seen[None], expected.reshape(1, *model.images.latent_shape))[0]
-        seen[crop.index] = crop.seen.sum()
-
-    for crop in crops:
-        encode(crop)
-    if len(rest):
-        for done, crop in enumerate(ordered_map(lambda f: _crop(faces, geometry, f), faces.frames(rest)), 1):
-            if crop is not None:
-                encode(crop)
-            report.step("mouths", done, len(rest))
+    T, chosen = len(faces.solve.beta), set(map(int, faces.samples(MOUTH_SAMPLES)))
+    seen = np.zeros(T, np.float32)
+    crops, solved = [], np.flatnonzero(faces.solve.solved)
+    report.step("mouth", 0, len(solved))
+    with tempfile.SpooledTemporaryFile(SPOOL, dir=folder) as others:  # the plate is decoded once, and memory does not grow with it
+        for done, crop in enumerate(ordered_map(lambda f: _crop(faces, geometry, f), faces.frames(solved)), 1):
+            if crop is not None and crop.index in chosen:
+                crops.append(crop)
+            elif crop is not None:
+                crop.put(others)
+            report.step("mouth", done, len(solved))
+        model = given or fit_crops(crops)
+        if model is None:
+            write_json(about, {"key": key, "open": False})
+            return None
+        latents = np.zeros((T, *model.images.latent_shape), np.float32)
+        others.seek(0)
+        for crop in itertools.chain(crops, MouthCrop.all_in(others)):
+            expected = model.expected(crop.shape[None], np.array([crop.index]))
+            latents[crop.index] = model.images.encode(crop.atlas[None], crop.seen[None], expected.reshape(1, *model.images.latent_shape))[0]
+            seen[crop.index] = crop.seen.sum()
     for start, end in faces.solve.segments:
         latents[start:end] = smooth(latents[start:end].reshape(end - start, -1)).reshape(latents[start:end].shape)
-    return MouthTrack(latents, seen)
+    if given is None:
+        model.save(folder, MOUTH)
+    write_npz(folder / "mouth_frames.npz", {"latents": latents, "seen": seen})
+    write_json(about, {"key": key, "open": True})
+    return model, MouthTrack(latents, seen)

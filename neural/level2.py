@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 import cv2
+import numba
 import numpy as np
 
 from ..mesh.emotion import EMOTIONS
@@ -37,6 +38,7 @@ MOST_SIGMA = 1.0
 """The apex of an expression direction moves no latent by more than this many of its standard deviations in the shot."""
 CHROMA = 0.5
 """Part of a difference's colour that is kept: brightness makes wrinkles, colour makes clowns."""
+MUTED = CHROMA * np.eye(3) + (1 - CHROMA) / 3
 BORDER = 0.025
 """Way from the texture's edge, lids and lips included, over which differences come in, as a part of its size."""
 DAMPED = {"lids_left": 0.8, "lids_right": 0.8, "brow_left": 0.6, "brow_right": 0.6, "lips": 0.6}
@@ -174,9 +176,11 @@ class _Part:
     """(C, L): change of the latents for each of C controls."""
 
     @classmethod
-    def of(cls, images: LatentImageModel, weight: np.ndarray, directions: np.ndarray) -> _Part:
+    def of(cls, images: LatentImageModel, weight: np.ndarray, directions: np.ndarray) -> _Part | _LinearPart:
         """weight (S, S)."""
         mask = weight > 1 / 512
+        if isinstance(images, EigenImages):
+            return _LinearPart.of(images.restricted(mask), weight, directions)
         used = np.flatnonzero(mask.any(1))
         rows = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
         return cls(images.restricted(mask), rows, np.where(mask, weight, 0)[rows, :, None], directions)
@@ -186,8 +190,57 @@ class _Part:
         change = (controls @ self.directions).astype(np.float32).reshape(1, *self.images.latent_shape)
         if not change.any():
             return False
-        total[self.rows] += self.images.delta(np.zeros_like(change), change)[0, self.rows] * self.weight
+        difference = self.images.delta(np.zeros_like(change), change)[0, self.rows] * self.weight
+        total[self.rows] += cv2.transform(difference, MUTED)
         return True
+
+
+@dataclass(frozen=True, eq=False)
+class _LinearPart:
+    """The same of a linear model: what each control does to the texture is a picture of its own, made once."""
+
+    where: np.ndarray
+    """(M,) int32: the texels that change, in the flattened texture."""
+    controls: np.ndarray
+    """(n,) int: those that change anything."""
+    pictures: np.ndarray
+    """(n, 3 M) float32: the difference at 1 of each, weighted and muted."""
+
+    @classmethod
+    def of(cls, images: EigenImages, weight: np.ndarray, directions: np.ndarray) -> _LinearPart:
+        controls = np.flatnonzero(directions.any(1))
+        pictures = directions[controls].astype(np.float32) @ images.components
+        for picture in pictures:
+            texels = picture.reshape(-1, 3)
+            texels[:] = (texels * weight.ravel()[images.where, None]) @ MUTED.astype(np.float32)
+        return cls(images.where, controls, pictures)
+
+    def add(self, total: np.ndarray, controls: np.ndarray) -> bool:
+        """See `_Part.add`."""
+        values = controls[self.controls].astype(np.float32)
+        if not values.any():
+            return False
+        _add_pictures(self.pictures, values, self.where, total.reshape(-1, 3))
+        return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_pictures(pictures, values, where, total):
+    """total[where] += the sum of values times pictures, for the values that are not zero; in blocks that stay in the cache."""
+    block = 2048
+    line = np.zeros(3 * block, np.float32)
+    for start in range(0, len(where), block):
+        end = min(start + block, len(where))
+        line[:] = 0
+        for k in range(len(values)):
+            if values[k] != 0:
+                part = pictures[k, 3 * start : 3 * end]
+                for i in range(len(part)):
+                    line[i] += values[k] * part[i]
+        for t in range(start, end):
+            at = 3 * (t - start)
+            for c in range(3):
+                total[where[t], c] += line[at + c]
 
 
 class TextureLayer:
@@ -205,7 +258,7 @@ class TextureLayer:
         self._borrowed = self._fitted(borrowed, shown, borrow)
         self._triangles = face.uv_triangles.astype(np.int32)
 
-    def _fitted(self, borrowed: TextureModel | None, shown: np.ndarray, amount: float) -> _Part | None:
+    def _fitted(self, borrowed: TextureModel | None, shown: np.ndarray, amount: float) -> _Part | _LinearPart | None:
         """Raises MienError when the textures differ in size."""
         if borrowed is None:
             return None
@@ -225,7 +278,7 @@ class TextureLayer:
         changed = False
         for part, controls in parts:
             changed |= part.add(total, controls)
-        return None if not changed else cv2.transform(total, CHROMA * np.eye(3) + (1 - CHROMA) / 3)
+        return total if changed else None
 
     def over(self, layer: FaceLayer, index: int, beta: np.ndarray, emotions: np.ndarray, xy: np.ndarray, depth: np.ndarray) -> FaceLayer:
         """The layer with the difference added; xy (V, 2) pixels and depth (V,) of the edited face. The difference is the same for every `index`."""
@@ -233,16 +286,45 @@ class TextureLayer:
         if delta is None:
             return layer
         carried = carry_to_picture(self._unwrap, self._triangles, delta, layer.box, xy, depth)
-        where = carried.any(2)
-        rows, columns = np.flatnonzero(where.any(1)), np.flatnonzero(where.any(0))
-        if not len(rows):
+        part = _extent(carried)
+        if part is None:
             return layer
-        part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
         patch = layer.patch.copy()
-        region = patch[part][..., :3]
-        added = from_working(to_working(region, self._linear) + carried[part], patch.dtype, self._linear)
-        np.copyto(region, added, where=where[part][..., None])
+        region, change = patch[part][..., :3], carried[part]
+        if np.issubdtype(patch.dtype, np.integer):
+            _add_whole(region, change, np.float32(np.iinfo(patch.dtype).max))
+        else:
+            added = from_working(to_working(region, self._linear) + change, patch.dtype, self._linear)
+            np.copyto(region, added, where=change.any(2)[..., None])
         return replace(layer, patch=patch)
+
+
+def _extent(picture: np.ndarray) -> tuple[slice, slice] | None:
+    """The rows and columns in which a picture (h, w, C) is not zero; None for an empty one."""
+    box = _box_of(picture)
+    return None if box[0] >= box[2] else (slice(box[0], box[2]), slice(box[1], box[3]))
+
+
+@numba.njit(cache=True, nogil=True)
+def _box_of(picture):
+    height, width, channels = picture.shape
+    top, left, bottom, right = height, width, 0, 0
+    for i in range(height):
+        for j in range(width):
+            for c in range(channels):
+                if picture[i, j, c] != 0:
+                    top, left, bottom, right = min(top, i), min(left, j), i + 1, max(right, j + 1)
+    return top, left, bottom, right
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_whole(pixels, change, top):
+    """Add a difference (h, w, 3), 1 being `top`, to whole numbers (h, w, 3) in place, rounded and clipped."""
+    for i in range(change.shape[0]):
+        for j in range(change.shape[1]):
+            for c in range(3):
+                if change[i, j, c] != 0:
+                    pixels[i, j, c] = np.rint(min(max(np.float32(pixels[i, j, c]) + change[i, j, c] * top, np.float32(0)), top))
 
 
 def carry_to_picture(unwrap: Unwrapper, triangles: np.ndarray, texture: np.ndarray, box: tuple[int, int, int, int], xy: np.ndarray,
@@ -252,12 +334,32 @@ def carry_to_picture(unwrap: Unwrapper, triangles: np.ndarray, texture: np.ndarr
     step = 2 if np.ptp(xy[:, 0]) > FINE else 1
     size = -(-(b - t) // step), -(-(r - l) // step)
     points = ((xy - np.array([l, t])) / step).astype(np.float32)[unwrap.vertex_of_uv]
-    uv, z = np.full((*size, 2), -1e4, np.float32), np.full(size, np.inf, np.float32)
+    uv, z = np.zeros((*size, 2), np.float32), np.full(size, np.inf, np.float32)
     rasterise(points, depth.astype(np.float32)[unwrap.vertex_of_uv], triangles, unwrap.xy, uv, z, 0.0)
-    carried = cv2.remap(texture, uv[..., 0] - 0.5, uv[..., 1] - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    carried = np.zeros((*size, texture.shape[2]), np.float32)
+    _sample_texture(texture, uv, z, carried)
     if step > 1:
         carried = cv2.resize(carried, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)[: b - t, : r - l]
     return carried
+
+
+@numba.njit(cache=True, nogil=True)
+def _sample_texture(texture, uv, zbuffer, out):
+    """A texture (S, S, C) at the texels uv (h, w, 2), between the four nearest, where the z-buffer shows something."""
+    size, half = len(texture), np.float32(0.5)
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            if zbuffer[i, j] == np.inf:
+                continue
+            x, y = uv[i, j, 0] - half, uv[i, j, 1] - half
+            k, m = int(np.floor(y)), int(np.floor(x))
+            if k < 0 or m < 0 or k + 1 >= size or m + 1 >= size:
+                continue
+            x, y = x - np.float32(m), y - np.float32(k)
+            for c in range(out.shape[2]):
+                upper = texture[k, m, c] + x * (texture[k, m + 1, c] - texture[k, m, c])
+                lower = texture[k + 1, m, c] + x * (texture[k + 1, m + 1, c] - texture[k + 1, m, c])
+                out[i, j, c] = upper + y * (lower - upper)
 
 
 def weight_map(unwrap: Unwrapper) -> np.ndarray:

@@ -32,14 +32,33 @@ class Unwrapper:
         self.vertex_of_uv = np.zeros(len(model.uv), np.int64)
         self.vertex_of_uv[model.uv_triangles.ravel()] = model.triangles.ravel()
         self.xy = np.stack([model.uv[:, 0] * size, (1 - model.uv[:, 1]) * size], 1).astype(np.float32)
+        self.inside, self._corners, self._weights = self._texels()
+        """(M,) texels of the face in the flattened texture."""
+
+    def _texels(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The face's texels (M,), the vertices around each (M, 3) and their shares (M, 3): the same for every frame."""
+        t = self.model.uv_triangles
+        share = np.tile(np.eye(3, dtype=np.float32)[:, 1:], (len(t), 1))
+        number = np.repeat(np.arange(len(t), dtype=np.float32), 3)
+        out, z = np.zeros((self.size, self.size, 3), np.float32), np.full((self.size, self.size), np.inf, np.float32)
+        alone = np.arange(3 * len(t), dtype=np.int32).reshape(-1, 3)
+        rasterise(self.xy[t.ravel()], np.zeros(3 * len(t), np.float32), alone, np.concatenate([number[:, None], share], 1), out, z, 0.0)
+        inside = np.flatnonzero(np.isfinite(z))
+        found = out.reshape(-1, 3)[inside]
+        weights = np.stack([1 - found[:, 1] - found[:, 2], found[:, 1], found[:, 2]], 1)
+        return inside, self.vertex_of_uv[t[np.rint(found[:, 0]).astype(int)]].astype(np.int32), weights
+
+    def blend(self, values: np.ndarray) -> np.ndarray:
+        """Vertex values (V, C) -> (M, C) float32 at the texels of `inside`."""
+        out = np.empty((len(self.inside), values.shape[1]), np.float32)
+        _blend(self._corners, self._weights, np.ascontiguousarray(values, np.float32), out)
+        return out
 
     def carry(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vertex values (V, C) -> (size, size, C) and where the face is (size, size) bool."""
-        out = np.zeros((self.size, self.size, values.shape[1]), np.float32)
-        z = np.full((self.size, self.size), np.inf, np.float32)
-        flat = np.zeros(len(self.xy), np.float32)
-        rasterise(self.xy, flat, self.model.uv_triangles.astype(np.int32), values[self.vertex_of_uv].astype(np.float32), out, z, 0.0)
-        return out, np.isfinite(z)
+        out, there = np.zeros((self.size**2, values.shape[1]), np.float32), np.zeros(self.size**2, bool)
+        out[self.inside], there[self.inside] = self.blend(values), True
+        return out.reshape(self.size, self.size, -1), there.reshape(self.size, self.size)
 
     def mirror(self) -> np.ndarray:
         """(size, size, 2) float32: where the other half of the face has the texel that this one mirrors, in texels of the same texture."""
@@ -48,25 +67,63 @@ class Unwrapper:
         uv[self.vertex_of_uv] = self.xy
         return self.carry(uv[partner])[0] - 0.5
 
+    def texels(self, rgb: np.ndarray, xy: np.ndarray, points: np.ndarray, hidden: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """What `__call__` gives, at the texels of `inside` alone: (M, 3) of the frame's type, and (M,) float32 in 0..1."""
+        t = self.model.triangles
+        cosine = np.zeros(len(points))
+        _cosines(points, t, cosine)
+        cosine *= np.sign(np.median(cosine))  # whichever way the model's triangles turn, most of a face looks at the camera
+        at = self.blend(np.concatenate([xy, cosine[:, None]], 1))
+        texture = self._remapped(rgb, at, cv2.INTER_CUBIC)
+        in_picture = (at[:, 0] >= 0) & (at[:, 0] < rgb.shape[1]) & (at[:, 1] >= 0) & (at[:, 1] < rgb.shape[0])
+        seen = in_picture * np.clip((at[:, 2] - FACING) / np.float32(0.3), 0, 1)
+        if hidden is not None:
+            seen = seen * (1 - self._remapped(hidden, at, cv2.INTER_LINEAR))
+        return texture, seen
+
+    def _remapped(self, picture: np.ndarray, at: np.ndarray, interpolation: int) -> np.ndarray:
+        """A picture at points (M, 2+), pixels. OpenCV wants maps of two sides."""
+        maps = np.full((2, -(-len(at) // self.size), self.size), -1, np.float32)
+        maps.reshape(2, -1)[:, : len(at)] = at[:, :2].T - 0.5
+        found = cv2.remap(picture, maps[0], maps[1], interpolation, borderMode=cv2.BORDER_REPLICATE)
+        return found.reshape(-1, *found.shape[2:])[: len(at)]
+
     def __call__(self, rgb: np.ndarray, xy: np.ndarray, points: np.ndarray, hidden: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Frame (H, W, 3) of any depth, vertices on it (V, 2) pixels and in camera axes (V, 3) -> texture (size, size, 3), of the same type.
 
         With it its visibility, (size, size) in 0..1. hidden (H, W) float32 in 0..1: what stands before the face.
         """
-        t = self.model.triangles
-        face = np.cross(points[t[:, 1]] - points[t[:, 0]], points[t[:, 2]] - points[t[:, 0]])
-        corners = t.ravel()
-        normals = np.stack([np.bincount(corners, np.repeat(face[:, k], 3), len(points)) for k in range(3)], 1)
-        view = -points / np.linalg.norm(points, axis=1, keepdims=True)
-        cosine = (normals * view).sum(1) / np.maximum(np.linalg.norm(normals, axis=1), 1e-12)
-        cosine *= np.sign(np.median(cosine))  # whichever way the model's triangles turn, most of a face looks at the camera
-        carried, inside = self.carry(np.concatenate([xy, cosine[:, None]], 1).astype(np.float32))
-        texture = cv2.remap(rgb, carried[..., 0] - 0.5, carried[..., 1] - 0.5, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        in_picture = (carried[..., 0] >= 0) & (carried[..., 0] < rgb.shape[1]) & (carried[..., 1] >= 0) & (carried[..., 1] < rgb.shape[0])
-        seen = inside * in_picture * np.clip((carried[..., 2] - FACING) / 0.3, 0, 1)
-        if hidden is not None:
-            seen = seen * (1 - cv2.remap(hidden, carried[..., 0] - 0.5, carried[..., 1] - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
-        return texture, seen
+        values, weights = self.texels(rgb, xy, points, hidden)
+        texture, seen = np.zeros((self.size**2, 3), rgb.dtype), np.zeros(self.size**2, np.float32)
+        texture[self.inside], seen[self.inside] = values, weights
+        return texture.reshape(self.size, self.size, 3), seen.reshape(self.size, self.size)
+
+
+@numba.njit(cache=True, nogil=True)
+def _blend(corners, weights, values, out):
+    for i in range(len(corners)):
+        a, b, c = corners[i]
+        for k in range(values.shape[1]):
+            out[i, k] = weights[i, 0] * values[a, k] + weights[i, 1] * values[b, k] + weights[i, 2] * values[c, k]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _cosines(points, triangles, out):
+    """Cosine between each vertex's normal and the line of sight; points (V, 3), metres in camera axes."""
+    normals = np.zeros_like(points)
+    for f in range(len(triangles)):
+        a, b, c = triangles[f]
+        ux, uy, uz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
+        vx, vy, vz = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1], points[c, 2] - points[a, 2]
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        for v in (a, b, c):
+            normals[v, 0] += nx
+            normals[v, 1] += ny
+            normals[v, 2] += nz
+    for v in range(len(points)):
+        n, p = normals[v], points[v]
+        length = np.sqrt((n[0] ** 2 + n[1] ** 2 + n[2] ** 2) * (p[0] ** 2 + p[1] ** 2 + p[2] ** 2))
+        out[v] = -(n[0] * p[0] + n[1] * p[1] + n[2] * p[2]) / max(length, 1e-15)
 
 
 def shot_texture(shot: Shot, model: FaceModel, track: Track, solve: Solve, report: Reporter) -> np.ndarray:

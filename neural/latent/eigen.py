@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numba
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
@@ -23,6 +24,8 @@ from .model import SCHEMA, describe, model_files
 
 SWEEPS = 8
 """Rounds of `fit_masked`."""
+ENOUGH = 2500
+"""Texels that tell a picture's latents: of more, every second, third and so on is looked at. Crops have more texels than the plate has pixels."""
 MEAN_TRUST = 0.3
 """Pictures that the background counts for in the mean of a masked fit."""
 
@@ -63,11 +66,16 @@ class EigenImages:
 
     def _flat(self, images: np.ndarray) -> np.ndarray:
         """(N, H, W, 3) -> (N, 3 M)."""
-        return images.reshape(len(images), -1, 3)[:, self.where].reshape(len(images), -1)
+        return np.take(images.reshape(len(images), -1, 3), self.where, axis=1).reshape(len(images), -1)
 
     @cached_property
     def _mean(self) -> np.ndarray:
         return self._flat(self.mean[None])[0]
+
+    @cached_property
+    def _texels(self) -> np.ndarray:
+        """(M, 3, K): the components texel by texel."""
+        return np.ascontiguousarray(self.components.T).reshape(-1, 3, len(self.components))
 
     def encode(self, images: np.ndarray, mask: np.ndarray | None = None, expected: np.ndarray | None = None) -> np.ndarray:
         """The latents: exact projection without a mask; with one the most probable ones (Tipping & Bishop 1999), given what is seen."""
@@ -82,10 +90,12 @@ class EigenImages:
             if len(some) == 0:
                 out[i] = start
                 continue
-            index = (3 * some[:, None] + np.arange(3)).ravel()
-            part, weight = self.components[:, index], np.repeat(seen[some], 3)
-            left = (part * weight) @ part.T + prior
-            out[i] = start + np.linalg.solve(left, (part * weight) @ (row[index] - start.astype(np.float32) @ part))
+            few = max(1, len(some) // ENOUGH)
+            some = some[::few]
+            part = self._texels[some].reshape(-1, len(prior))
+            weighted = part * np.repeat(few * seen[some], 3)[:, None]
+            left = weighted.T @ part + prior
+            out[i] = start + np.linalg.solve(left, weighted.T @ (row.reshape(-1, 3)[some].ravel() - part @ start.astype(np.float32)))
         return out
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
@@ -147,14 +157,20 @@ class EigenFit:
 
     def add(self, images: np.ndarray) -> None:
         """images (n, H, W, 3) float32 0..1."""
-        rows = images.reshape(len(images), -1, 3)[:, self._where].reshape(len(images), -1)
+        self.add_rows(np.take(images.reshape(len(images), -1, 3), self._where, axis=1).reshape(len(images), -1))
+
+    def add_rows(self, rows: np.ndarray) -> None:
+        """rows (n, 3 M) float32: the texels of the mask of n pictures. Their mean is taken off, in place."""
         n, m = self._count, len(rows)
         mean = rows.mean(0)
-        drift = np.sqrt(n * m / (n + m)) * (mean - self._mean)
-        rows = rows - mean
-        self._total += float(np.einsum("ij,ij->", rows, rows, dtype=np.float64)) + float(drift.astype(np.float64) @ drift)
-        stack = np.concatenate([self._scaled, rows, drift[None]])
-        self._mean += (m / (n + m)) * (mean - self._mean)
+        rows -= mean
+        self._total += float(np.einsum("ij,ij->", rows, rows, dtype=np.float64))
+        stack = rows
+        if n:
+            drift = np.float32(np.sqrt(n * m / (n + m))) * (mean - self._mean)
+            self._total += float(drift.astype(np.float64) @ drift)
+            stack = np.concatenate([self._scaled, rows, drift[None]])
+        self._mean += np.float32(m / (n + m)) * (mean - self._mean)
         self._count = n + m
         values, vectors = np.linalg.eigh((stack @ stack.T).astype(np.float64))
         keep = np.argsort(values)[::-1][: self._most]
@@ -164,13 +180,15 @@ class EigenFit:
     def model(self) -> EigenImages:
         """What was learnt so far."""
         squared = np.einsum("ij,ij->i", self._scaled, self._scaled, dtype=np.float64)
-        components = self._scaled / np.sqrt(np.maximum(squared, 1e-20))[:, None].astype(np.float32)
-        # The largest value of a component is positive: the sign of an eigenvector is nobody's choice.
-        strongest = np.take_along_axis(components, np.abs(components).argmax(1)[:, None], 1)
+        components = np.empty_like(self._scaled)
+        for row, out, square in zip(self._scaled, components, squared):
+            # The largest value of a component is positive: the sign of an eigenvector is nobody's choice.
+            sign = 1 if row.max() >= -row.min() else -1
+            np.multiply(row, np.float32(sign / np.sqrt(max(square, 1e-20))), out=out)
         mean = self._background.reshape(-1, 3).astype(np.float32).copy()
         mean[self._where] = self._mean.reshape(-1, 3)
         scale = max(self._count - 1, 1)
-        return _finished(mean.reshape(self._background.shape), self._where, components * np.sign(strongest), squared / scale, self._total / scale)
+        return _finished(mean.reshape(self._background.shape), self._where, components, squared / scale, self._total / scale)
 
 
 def fit_masked(images: np.ndarray, seen: np.ndarray, background: np.ndarray, components: int) -> EigenImages:
@@ -181,23 +199,52 @@ def fit_masked(images: np.ndarray, seen: np.ndarray, background: np.ndarray, com
     """
     where = np.flatnonzero((seen > 0).any(0))
     N, M = len(images), len(where)
-    x = images.reshape(N, -1, 3)[:, where].reshape(N, -1)
-    w = np.repeat(seen.reshape(N, -1)[:, where], 3, 1).astype(np.float32)
-    ground = background.reshape(-1, 3)[where].ravel().astype(np.float32)
-    mean = ((w * x).sum(0) + MEAN_TRUST * ground) / (w.sum(0) + MEAN_TRUST)
-    filled = mean + w * (x - mean)
+    x = np.take(images.reshape(N, -1, 3), where, axis=1).astype(np.float32, order="C")
+    w = np.take(seen.reshape(N, -1), where, axis=1).astype(np.float32, order="C")
+    ground = background.reshape(-1, 3)[where].astype(np.float32)
+    mean = np.zeros((M, 3), np.float32)
+    _masked_mean(x, w, ground, np.float32(MEAN_TRUST), mean)
     K = max(min(components, N - 1), 0)
     basis, variance, total = np.zeros((K, 3 * M), np.float32), np.zeros(K), 0.0
+    filled, guess = np.empty_like(x), np.zeros_like(x)  # (N, M, 3), less the mean
+    step = max(1, M // ENOUGH)
     for _ in range(SWEEPS if K else 0):
-        centred = filled - mean
-        values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+        _fill(x, w, mean, guess, filled)
+        some = np.ascontiguousarray(filled[:, ::step]).reshape(N, -1)  # neighbouring texels are alike: a part of them tells how pictures are
+        values, vectors = np.linalg.eigh((some @ some.T).astype(np.float64) * (M / len(range(0, M, step))))
         total = float(values.sum())
         values, vectors = np.maximum(values[::-1][:K], 1e-12), vectors[:, ::-1][:, :K]
-        basis = (vectors / np.sqrt(values)).T.astype(np.float32) @ centred
+        basis = (vectors / np.sqrt(values)).T.astype(np.float32) @ filled.reshape(N, -1)
         noise = max(total - values.sum(), 0) / max(N - K, 1)
         shrunk = vectors * np.sqrt(values) * np.maximum(values - noise, 0) / values
-        filled = w * x + (1 - w) * (mean + shrunk.astype(np.float32) @ basis)
+        np.matmul(shrunk.astype(np.float32), basis, out=guess.reshape(N, -1))
         variance = values / max(N - 1, 1)
     picture = background.reshape(-1, 3).astype(np.float32).copy()
-    picture[where] = mean.reshape(-1, 3)
+    picture[where] = mean
     return _finished(picture.reshape(background.shape), where, basis, variance, total / max(N - 1, 1))
+
+
+@numba.njit(cache=True, nogil=True)
+def _masked_mean(x, w, ground, trust, mean):
+    """The mean (M, 3) of pictures (N, M, 3) by their weights (N, M), with the background counting for `trust` pictures."""
+    weight = np.full(len(mean), trust, np.float32)
+    for t in range(len(mean)):
+        for c in range(3):
+            mean[t, c] = trust * ground[t, c]
+    for n in range(len(x)):
+        for t in range(len(mean)):
+            weight[t] += w[n, t]
+            for c in range(3):
+                mean[t, c] += w[n, t] * x[n, t, c]
+    for t in range(len(mean)):
+        for c in range(3):
+            mean[t, c] /= weight[t]
+
+
+@numba.njit(cache=True, nogil=True)
+def _fill(x, w, mean, guess, out):
+    """Pictures less their mean where they are seen, the guess (N, M, 3) where they are not."""
+    for n in range(len(x)):
+        for t in range(len(mean)):
+            for c in range(3):
+                out[n, t, c] = w[n, t] * (x[n, t, c] - mean[t, c]) + (1 - w[n, t]) * guess[n, t, c]
