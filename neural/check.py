@@ -19,6 +19,7 @@ from .media import Frame, PlateReader, display8, open_writer
 from .parallel import ordered_map
 from .progress import Reporter
 from .rendering.raster import rasterise
+from .slide import Slide
 from .visibility import facing
 
 CHECKS = 36
@@ -61,23 +62,27 @@ class CheckerOverlay:
 
 
 def check_movie(folder: Path, output: Path, *, codec: str | None = None, report: Reporter) -> dict:
-    """Write the overlay of a solved shot, with the plate's sound. Returns {"frames", "output"}. Raises MienError."""
+    """Write the overlay of a solved shot, with the plate's sound. Returns {"frames", "output"} and what `Slide.summary` says. Raises MienError."""
     shot = Shot.load(folder)
     overlay = CheckerOverlay(load_model(shot.model), Solve.load(shot))
+    slide = Slide(overlay.model, overlay.solve)
     reader, total = PlateReader(shot.plate_path, shot.plate), shot.plate.frame_count
     plate = replace(shot.plate, bits=8, linear=False, alpha=False)
 
     def drawn(frame: Frame) -> Frame:
-        return replace(frame, pixels=overlay.draw(np.ascontiguousarray(display8(frame.pixels, shot.plate.linear)[..., :3]), frame.index))
+        return replace(frame, pixels=overlay.draw(frame.pixels, frame.index))
 
-    def frames() -> Iterator[Frame]:
-        yield from ordered_map(drawn, reader.frames())
+    def watched() -> Iterator[Frame]:
+        for frame in reader.frames():
+            seen = replace(frame, pixels=np.ascontiguousarray(display8(frame.pixels, shot.plate.linear)[..., :3]))
+            slide.take(seen.pixels, frame.index)
+            yield seen
 
     report.step("check", 0, total)
     with open_writer(output, plate, codec, audio_from=shot.plate_path if shot.plate.audio else None) as writer:
         for sentence in writer.warnings:
             report.warn(sentence)
-        for done, frame in enumerate(frames(), 1):
+        for done, frame in enumerate(ordered_map(drawn, watched()), 1):
             writer.write(frame.pixels, frame.time)
             report.step("check", done, total)
-    return {"frames": total, "output": str(output)}
+    return {"frames": total, "output": str(output), **slide.summary()}

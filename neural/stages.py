@@ -25,7 +25,7 @@ from .solving import Footage, solve_again, solve_shots
 from .solving.gaze import blink_agreement
 from .texture import shot_texture
 from .tracking import chosen_face, other_faces, track_faces
-from .visibility import landmarks_seen
+from .visibility import landmarks_seen, shot_trust
 
 SENSOR = 36.0
 """mm: width of the sensor that a focal length in mm refers to, along the picture's longer side."""
@@ -64,18 +64,21 @@ def _keep_track(shot: Shot, found: Track) -> Shot:
 
 
 def solve(folder: Path, *, model: str = "default", focal_mm: float | None = None, distortion: tuple[float, float] | None = None,
-          mask: str | None = None, identity: Path | None = None, rnet: Path | None = None, report: Reporter) -> Shot:
+          mask: str | None = None, identity: Path | None = None, rnet: Path | None = None, photometric: bool = False, report: Reporter) -> Shot:
     """Identity, camera, expression and pose of one shot; see `solve_together`."""
-    return solve_together([folder], model=model, focal_mm=focal_mm, distortion=distortion, mask=mask, identity=identity, rnet=rnet, report=report)[0]
+    return solve_together([folder], model=model, focal_mm=focal_mm, distortion=distortion, mask=mask, identity=identity, rnet=rnet,
+                          photometric=photometric, report=report)[0]
 
 
 def solve_together(folders: Sequence[Path], *, model: str = "default", focal_mm: float | None = None, distortion: tuple[float, float] | None = None,
-                   mask: str | None = None, identity: Path | None = None, rnet: Path | None = None, report: Reporter) -> list[Shot]:
+                   mask: str | None = None, identity: Path | None = None, rnet: Path | None = None, photometric: bool = False,
+                   report: Reporter) -> list[Shot]:
     """Identity, camera, expression and pose from the tracks of shots of one person, and each shot's UV texture.
 
     focal_mm: focal length on a 36 mm wide sensor (longer side of the picture), when it is known. distortion: k1, k2 of the lens. mask: pictures
     that are white where something hides the face (`visibility.py`), "none" to forget an earlier one. identity: a solved shot whose face is
-    kept. rnet: R-Net's checkpoint, where the solve on a Basel Face Model is to start from what it says. Raises MienError.
+    kept. rnet: R-Net's checkpoint, where the solve on a Basel Face Model is to start from what it says. photometric: every frame is refined on the
+    plate's own pixels. Raises MienError.
     """
     if focal_mm is not None and not 4 <= focal_mm <= 2000:
         raise MienError(f"The focal length {focal_mm:g} mm is not within 4 to 2000 mm.")
@@ -94,6 +97,11 @@ def solve_together(folders: Sequence[Path], *, model: str = "default", focal_mm:
             given = replace(given, start=predict(rnet, reader.frames(), shot.plate, landmarks, face_model, given.camera, report))
         footage.append(given)
     for shot, given, result in zip(shots, footage, solve_shots(face_model, footage, report, alpha=alpha)):
+        if photometric:
+            from .solving.photometric import refine
+            plate = PlateReader(shot.plate_path, shot.plate)
+            result = refine(face_model, given, result, plate, shot_trust(shot, given.track, result), report)
+        shot.settings["photometric"] = photometric
         shot.model, shot.model_hash, shot.camera = model, face_model.hash, result.camera
         texture = shot_texture(shot, face_model, given.track, result, report)
         shot.settings["glasses_seen"] = glasses_score(texture, face_model) > GLASSES_THRESHOLD
@@ -135,12 +143,13 @@ def _identity_of(folder: Path, model: FaceModel) -> np.ndarray:
 
 def solve_summary(shot: Shot) -> dict:
     """What `mien solve` prints: frames, solved, reprojection (median of frames, parts of the eye distance), offset (median of the landmarks' own, the
-    same), focal in px and mm, lids (`blink_agreement`), cuts, lost."""
+    same), photometric (whether refined so), focal in px and mm, lids (`blink_agreement`), cuts, lost."""
     result, model = Solve.load(shot), load_model(shot.model)
     solved = result.solved
     offset = 0.0 if result.offset is None else float(np.median(np.linalg.norm(result.offset, axis=1))) / model.eye_distance
     return {"frames": len(solved), "solved": int(solved.sum()), "reprojection": float(np.median(result.reprojection[solved])),
-            "offset": offset, "lids": blink_agreement(model, Track.load(shot).landmarks, result),
+            "offset": offset, "photometric": bool(shot.settings.get("photometric")),
+            "lids": blink_agreement(model, Track.load(shot).landmarks, result),
             "focal": result.camera.focal, "focal_mm": result.camera.focal * SENSOR / max(shot.plate.width, shot.plate.height),
             "cuts": [shot.frame_number(int(c)) for c in result.cuts], "lost": [shot.frame_number(int(i)) for i in np.flatnonzero(~solved)]}
 

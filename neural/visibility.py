@@ -173,27 +173,24 @@ def region_visibility(model: FaceModel, seen: np.ndarray) -> dict[str, float]:
     return {name: float((weight * seen).sum() / max(float(weight.sum()), 1e-9)) for name, weight in model.regions.items()}
 
 
+def vertex_normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(V, 3) unit normals of a mesh at (V, 3), to whichever side its triangles turn; 0 for a vertex without a triangle."""
+    face = np.cross(points[triangles[:, 1]] - points[triangles[:, 0]], points[triangles[:, 2]] - points[triangles[:, 0]])
+    corners = triangles.ravel()
+    normals = np.stack([np.bincount(corners, np.repeat(face[:, k], 3), len(points)) for k in range(3)], 1)
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+
 def facing(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """(V,) in 0..1: how far surfaces at (V, 3), metres in camera axes, are turned to the camera. Parts that hide each other are not told."""
-    normals = np.zeros_like(points)
-    face = np.cross(points[triangles[:, 1]] - points[triangles[:, 0]], points[triangles[:, 2]] - points[triangles[:, 0]])
-    for corner in range(3):
-        np.add.at(normals, triangles[:, corner], face)
-    view = -points / np.linalg.norm(points, axis=1, keepdims=True)
-    cosine = (normals * view).sum(1) / np.maximum(np.linalg.norm(normals, axis=1), 1e-12)
+    cosine = -(vertex_normals(points, triangles) * points).sum(1) / np.linalg.norm(points, axis=1)
     cosine *= np.sign(np.median(cosine))  # whichever way the model's triangles turn, most of a face looks at the camera
     return np.clip((cosine - FACING[0]) / (FACING[1] - FACING[0]), 0, 1)
 
 
 def turned_to_camera(model: FaceModel, rotation: np.ndarray) -> np.ndarray:
     """(n, L) belief in the model's landmarks by rotations (n, 3, 3) alone: the mean face's normals against the line of sight."""
-    normals = np.zeros((model.vertex_count, 3))
-    t, p = model.triangles, model.mean.astype(np.float64)
-    face = np.cross(p[t[:, 1]] - p[t[:, 0]], p[t[:, 2]] - p[t[:, 0]])
-    for corner in range(3):
-        np.add.at(normals, t[:, corner], face)
-    normals = normals[model.landmark_vertices]
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    normals = vertex_normals(model.mean.astype(np.float64), model.triangles)[model.landmark_vertices]
     normals *= -np.sign(np.median(normals[:, 2]))
     cosine = -(normals @ np.swapaxes(rotation, 1, 2))[..., 2]
     return np.clip((cosine - FACING[0]) / (FACING[1] - FACING[0]), LEAST, 1)

@@ -12,8 +12,8 @@ import bpy
 from . import shots
 
 LANDMARKS = (("mediapipe", "MediaPipe", "478 points of the whole face; comes with the engine"),
-             ("face-alignment", "face-alignment", "The 68 points of Bulat & Tzimiropoulos where their network sees them, the rest of MediaPipe's around "
-                                                  "them; needs its package and weights in the engine"))
+             ("face-alignment", "face-alignment", "The 68 points of Bulat & Tzimiropoulos where their network sees them, the rest of MediaPipe's "
+                                                  "around them; needs its package and weights in the engine"))
 WEIGHTS = "2DFAN4-cd938726ad.zip"
 """The same as neural.tracking.fan's, which is heavy to import; a test holds it."""
 

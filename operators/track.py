@@ -11,7 +11,7 @@ import bpy
 from ..mesh.errors import MienError
 from ..mesh.frames import ranges_text
 from ..mesh.shot import main_folder
-from . import shot_items, shots
+from . import backends, shot_items, shots
 from .engine import PACKAGE, JobOperator, poll_engine
 from .plate import as_plate, poll_saved
 
@@ -24,7 +24,7 @@ def track_params(scene: bpy.types.Scene) -> dict[str, Any]:
     if not settings.plate or not settings.shot_folder:
         raise MienError(NO_PLATE + ".")
     return {"plate": str(as_plate(shots.absolute(settings.plate))), "folder": str(shots.absolute(settings.shot_folder)), "face": settings.face_number,
-            "all_faces": True}
+            "all_faces": True, **backends.track_options(settings)}
 
 
 def solve_params(scene: bpy.types.Scene) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def solve_options(scene: bpy.types.Scene) -> dict[str, Any]:
     """The face model for the job 'solve', and the focal length where the artist gave one; 0 lets it be found."""
     settings = scene.mien
     model = settings.model or default_model()
-    options: dict[str, Any] = {"model": bpy.path.abspath(model) if model.startswith("//") else model}
+    options: dict[str, Any] = {"model": bpy.path.abspath(model) if model.startswith("//") else model, **backends.solve_options(settings)}
     return {**options, "focal_mm": settings.focal_mm} if settings.focal_mm > 0 else options
 
 
@@ -79,7 +79,7 @@ class MIEN_OT_track(JobOperator, bpy.types.Operator):
         if not context.scene.mien.plate:
             cls.poll_message_set(NO_PLATE)
             return False
-        return poll_saved(cls) and poll_engine(cls, context)
+        return poll_saved(cls) and backends.poll(cls, context.scene.mien, track=True) and poll_engine(cls, context)
 
     def steps(self, context: bpy.types.Context) -> list[tuple[str, dict[str, Any]]]:
         track = track_params(context.scene)
@@ -109,7 +109,7 @@ class MIEN_OT_solve(JobOperator, bpy.types.Operator):
         if not folder or not shots.shot_info(shots.absolute(folder)).is_tracked:
             cls.poll_message_set("There is no track yet; press Track and Solve")
             return False
-        return poll_engine(cls, context)
+        return backends.poll(cls, context.scene.mien, track=False) and poll_engine(cls, context)
 
     def steps(self, context: bpy.types.Context) -> list[tuple[str, dict[str, Any]]]:
         solve = solve_params(context.scene)

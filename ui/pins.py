@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Repair: the panel of pinned landmarks, and their dots over the plate."""
+"""Under Track and Solve: the method, and Repair, the panel of pinned landmarks with their dots over the plate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import gpu
 import numpy as np
 from gpu_extras.batch import batch_for_shader
 
-from ..operators import pins, shots
+from ..operators import backends, pins, shots
 from .common import PROBLEM, STALE, Step, current, running, text
 
 ROWS = 8
@@ -18,6 +18,22 @@ FREE, HELD, UNDER = (0.25, 0.85, 1.0, 0.75), (1.0, 0.45, 0.1, 1.0), (1.0, 1.0, 1
 RIM = (0.0, 0.0, 0.0, 0.55)
 CORNERS = np.array([(-1, 0), (0, -1), (1, 0), (-1, 0), (1, 0), (0, 1)], np.float32)
 """Two triangles that make a dot."""
+
+
+class MIEN_PT_method(bpy.types.Panel):
+    bl_label = "Method"
+    bl_parent_id = "MIEN_PT_track"
+    bl_space_type, bl_region_type, bl_category = "VIEW_3D", "UI", "Mien"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, settings = self.layout, context.scene.mien
+        layout.use_property_split, layout.use_property_decorate = True, False
+        for name in ("landmarks", "rnet", "photometric"):
+            layout.prop(settings, name)
+        for reason in (backends.missing_landmarks(settings), backends.missing_start(settings)):
+            if reason:
+                text(layout, context, reason + ".", PROBLEM)
 
 
 class MIEN_PT_pins(Step, bpy.types.Panel):
@@ -120,4 +136,4 @@ def unregister() -> None:
         _handle = None
 
 
-CLASSES = (MIEN_PT_pins,)
+CLASSES = (MIEN_PT_method, MIEN_PT_pins)

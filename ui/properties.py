@@ -7,7 +7,7 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatPrope
 from ..mesh.emotion import DEFAULTS
 from ..mesh.model import model_names
 from ..operators import difference as difference_map
-from ..operators import editors, live, shot_list, shots
+from ..operators import backends, editors, live, shot_list, shots
 
 
 def _unit(label: str, description: str, default: float = 0.0):
@@ -112,6 +112,13 @@ class MienScene(bpy.types.PropertyGroup):
     face: PointerProperty(name="Face", description="The imported face of this shot", type=bpy.types.Object, poll=_is_face)
     face_number: IntProperty(
         name="Face", description="Which face to follow when the plate shows several: 0 is the largest", default=0, min=0, soft_max=9)
+    landmarks: EnumProperty(name="Landmarks", description="What finds the points of the face when the plate is tracked", items=backends.LANDMARKS,
+                            default="mediapipe", options=set())
+    rnet: StringProperty(
+        name="R-Net", description="Checkpoint of Deep3DFaceRecon's network: a solve on a Basel Face Model starts from what it says; empty: from rest",
+        subtype="FILE_PATH", options={"PATH_SUPPORTS_BLEND_RELATIVE"})
+    photometric: BoolProperty(name="Refine on the Plate", description="After the solve, move every frame's face so that the skin itself lies still "
+                              "on the mesh; slower", options=set())
     focal_mm: FloatProperty(
         name="Focal Length", description="Of the lens, in mm on a sensor 36 mm wide, if you know it; 0: found by the solve",
         default=0.0, min=0.0, soft_max=300.0, precision=1, subtype="DISTANCE_CAMERA", unit="CAMERA")

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from scipy.linalg import solveh_banded
 
@@ -35,7 +37,14 @@ class Gaze:
         g += (weight * error) @ self.matrix
 
 
-def solve_frames(problem: Problem, state: State, usual: float, gaze: Gaze | None, believed: np.ndarray | None) -> State:
+class Term(Protocol):
+    """Something else that the frames' unknowns are told by."""
+
+    def add(self, H: np.ndarray, g: np.ndarray, state: State) -> None:
+        """Add to normal equations (n, P, P) and (n, P) of beta, rotation and translation, in place."""
+
+
+def solve_frames(problem: Problem, state: State, usual: float, gaze: Gaze | None, believed: np.ndarray | None, term: Term | None = None) -> State:
     """Gauss-Newton from `state` (n frames in a row). usual: median landmark error of good frames, eye distances.
 
     A frame that fits much worse than usual is bad: its landmarks weigh little, and its neighbours in time carry it.
@@ -54,6 +63,8 @@ def solve_frames(problem: Problem, state: State, usual: float, gaze: Gaze | None
         H = data.copy()
         if gaze is not None and problem.seen.iris is not None and believed is not None:
             gaze.add(H[:, :B, :B], g[:, :B], state, problem.seen.iris, believed)
+        if term is not None:
+            term.add(H, g, state)
         prior = problem.prior_weight(state.beta)
         H[:, i, i] += prior
         g[:, :B] += prior * state.beta

@@ -7,7 +7,7 @@ separates. docs/solve.md has the equations.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from ..progress import Reporter
 from ..visibility import turned_to_camera
 from . import gaze as iris
 from .bundle import Member, bundle
-from .frames import Gaze, first_state, frame_trust, misfit, solve_frames, windows
+from .frames import Gaze, Term, first_state, frame_trust, misfit, solve_frames, windows
 from .initial import initial_pose, keyframes
 from .noise import near_landmarks, white_noise
 from .problem import Observed, Problem, SolveSettings, State
@@ -171,8 +171,12 @@ class Prepared:
                      np.full((T, 3), np.nan, np.float32), np.full(T, np.nan, np.float32), self.track.cuts, camera, self.model.hash,
                      self.member.problem.offset.astype(np.float32), self.pins)
 
-    def fill(self, solve: Solve, alpha: np.ndarray, runs: Sequence[tuple[int, int]] | None = None):
-        """Solve `runs` of frames (all takes when None) window by window into `solve`; yields the number of frames done each time."""
+    def fill(self, solve: Solve, alpha: np.ndarray, runs: Sequence[tuple[int, int]] | None = None,
+             term: Callable[[int, int], Term] | None = None) -> Iterator[int]:
+        """Solve `runs` of frames (all takes when None) window by window into `solve`; yields the number of frames done each time.
+
+        term(start, end) gives a further term for a window of frames.
+        """
         member = self.member
         usual = float(np.median(misfit(member.problem, member.state)))
         away = np.array([1, 1, solve.camera.focal / self.camera.focal])
@@ -187,7 +191,7 @@ class Prepared:
                                     None if self.beta is None else self.beta[frames])
                 if problem.seen.sure is not None:
                     problem.seen.y = self._for_mesh(problem, state)
-                state = solve_frames(problem, state, usual, gaze, self.iris_seen[frames])
+                state = solve_frames(problem, state, usual, gaze, self.iris_seen[frames], None if term is None else term(a, b))
                 k = slice(keep_a - a, keep_b - a)
                 solve.beta[keep_a:keep_b], solve.rotation[keep_a:keep_b] = state.beta[k], state.rotation_vectors()[k]
                 solve.translation[keep_a:keep_b] = state.translation[k]

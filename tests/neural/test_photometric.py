@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Light from spherical harmonics against closed forms, and the photometric refinement on rendered takes whose truth is known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien.mesh.camera import Camera, place, rotation_matrix
+from mien.mesh.model import load_model
+from mien.mesh.shot import Plate, Track
+from mien.neural.media import Frame, linear_to_srgb
+from mien.neural.progress import Silent
+from mien.neural.rendering.raster import rasterise
+from mien.neural.solving import Footage, solve_shots
+from mien.neural.solving.lighting import LAMBERT, even_light, fit_light, harmonics
+from mien.neural.solving.photometric import Photometric, Pictures, Skin, refine
+from mien.neural.solving.problem import State
+from mien.neural.solving.truth import make_take, sway
+from mien.neural.visibility import LandmarkTrust, vertex_normals
+
+FRAMES, SIZE = 30, (480, 360)
+
+
+def sphere(n=20000):
+    """(n, 3) unit normals spread evenly, by the golden angle."""
+    i = np.arange(n) + 0.5
+    z, turn = 1 - 2 * i / n, np.pi * (1 + 5**0.5) * i
+    r = np.sqrt(1 - z**2)
+    return np.stack([r * np.cos(turn), r * np.sin(turn), z], 1)
+
+
+def test_harmonics_are_orthonormal():
+    Y = harmonics(sphere())
+    assert np.allclose(4 * np.pi * Y.T @ Y / len(Y), np.eye(9), atol=2e-3)
+
+
+def test_a_matte_sphere_under_one_lamp_against_the_closed_form():
+    """Ramamoorthi & Hanrahan: coefficients of max(0, n . l) are those of the lamp, Y(l), times pi, 2 pi / 3, pi / 4."""
+    lamp = np.array([0.48, -0.6, 0.64])
+    normals = sphere()
+    shade = np.maximum(normals @ lamp, 0)
+    found = fit_light(harmonics(normals), np.ones((len(normals), 3)), np.repeat(shade[:, None], 3, 1), np.ones(len(normals)))
+    assert np.allclose(found[:, 0], LAMBERT * harmonics(lamp), atol=0.01)
+    assert np.abs(harmonics(normals) @ found[:, 0] - shade).mean() < 0.035, "orders above 2 hold some per cent"
+
+
+def test_light_on_a_face_is_recovered():
+    model, rng = load_model("default"), np.random.default_rng(4)
+    normals = vertex_normals(model.mean.astype(np.float64), model.triangles)
+    normals *= -np.sign(np.median(normals[:, 2]))
+    front = normals[:, 2] < -0.1
+    albedo = rng.uniform(0.2, 0.8, (front.sum(), 3))
+    light = even_light() + rng.normal(0, 0.4, (9, 3))
+    basis = harmonics(normals[front])
+    colour = albedo * (basis @ light) + rng.normal(0, 0.005, albedo.shape)
+    found = fit_light(basis, albedo, colour, np.ones(len(albedo)))
+    assert np.abs(basis @ (found - light)).mean() < 0.01 and np.corrcoef(found.ravel(), light.ravel())[0, 1] > 0.98
+
+
+class Rendered:
+    """A reader of frames that were made in memory."""
+
+    def __init__(self, pictures, plate):
+        self.pictures, self.plate = pictures, plate
+
+    def chosen(self, indices):
+        for i in indices:
+            yield Frame(int(i), i / 25, self.pictures[int(i)])
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model("default")
+
+
+@pytest.fixture(scope="module")
+def rendered(model):
+    """A take of the virtual cast with freckled skin under a light that wanders, and landmarks that err together, slowly, as a tracker's do."""
+    track, _, truth = make_take(model, 2, frames=FRAMES, noise=0.0, lens=50.0)
+    camera = Camera.centred(*SIZE, truth.camera.focal * SIZE[0] / truth.camera.width)
+    depth = truth.translation[:, 2].mean()
+    truth = replace(truth, camera=camera, translation=truth.translation + (0, 0, camera.focal * model.eye_distance / 100 - depth))
+    rng = np.random.default_rng(5)
+    # Freckles: a few vertices wide, so that they survive in small pictures.
+    near = np.linalg.norm(model.mean[:, None] - model.mean[rng.integers(model.vertex_count, size=260)][None], axis=2)
+    spots = np.exp(-((near / 0.003) ** 2) / 2) @ rng.uniform(-0.35, 0.2, (260, 1))
+    albedo = np.clip(np.array([0.55, 0.4, 0.33]) + spots, 0.05, 0.9)
+    neutral = vertex_normals(model.neutral(truth.alpha).astype(np.float64), model.triangles)
+    neutral *= -np.sign(np.median(neutral[:, 2]))
+    turn, light = rotation_matrix(truth.rotation), even_light() * 0.9
+    light[1:4] += rng.normal(0, 0.25, (3, 3))
+    pictures = []
+    for i in range(FRAMES):
+        points = place(model.shape(truth.alpha, truth.beta[i]).astype(np.float64), truth.rotation[i], truth.translation[i])
+        now = light * (1 + 0.1 * np.sin(i / 6))
+        colour = albedo * (harmonics(neutral @ turn[i].T) @ now)
+        out, z = np.full((SIZE[1] * 2, SIZE[0] * 2, 3), 0.08, np.float32), np.full((SIZE[1] * 2, SIZE[0] * 2), np.inf, np.float32)
+        rasterise((camera.project(points) * 2).astype(np.float32), points[:, 2].astype(np.float32), model.triangles.astype(np.int32),
+                  colour.astype(np.float32), out, z, 0.0)
+        small = out.reshape(SIZE[1], 2, SIZE[0], 2, 3).mean((1, 3)) + rng.normal(0, 0.004, (SIZE[1], SIZE[0], 3))
+        pictures.append(np.rint(255 * linear_to_srgb(np.clip(small, 0, 1))).astype(np.uint8))
+    points = place(model.shape(truth.alpha, truth.beta)[:, model.landmark_vertices].astype(np.float64), truth.rotation, truth.translation)
+    landmarks = np.full((FRAMES, 478, 3), np.nan, np.float32)
+    landmarks[:, model.landmark_ids, :2] = camera.project(points)
+    landmarks[:, 468:, :2] = landmarks[:, [33] * 5 + [263] * 5, :2]
+    # The error: smooth over the face, its size and place change slowly; 0.8 % of the eye distance, and 0.2 % of noise.
+    for _ in range(6):
+        centre = model.mean[model.landmark_vertices[rng.integers(len(model.landmark_ids))]]
+        where = np.exp(-((np.linalg.norm(model.mean[model.landmark_vertices] - centre, axis=1) / 0.04) ** 2) / 2)
+        landmarks[:, model.landmark_ids, :2] += (0.8 * sway(rng, FRAMES, 2)[:, None] * where[:, None]).astype(np.float32)
+    landmarks[..., :2] += rng.normal(0, 0.2, landmarks[..., :2].shape)
+    fixed = Track(track.scheme, landmarks, track.confidence, track.cuts, track.faces, track.timestamps)
+    return fixed, Plate("made-up", "movie", *SIZE, (25, 1), 1, FRAMES), truth, pictures
+
+
+def off(model, solve, truth):
+    """Median distance on the picture of all vertices from the truth, pixels, and how much that wanders: its change from frame to frame."""
+    error = np.stack([solve.camera.project(place(model.shape(solve.alpha, solve.beta[i]).astype(np.float64), solve.rotation[i].astype(np.float64),
+                                                 solve.translation[i].astype(np.float64)))
+                      - truth.camera.project(place(model.shape(truth.alpha, truth.beta[i]).astype(np.float64), truth.rotation[i],
+                                                   truth.translation[i]))
+                      for i in range(FRAMES)])
+    return float(np.median(np.linalg.norm(error - np.median(error, 0), axis=-1))), float(np.median(np.linalg.norm(np.diff(error, axis=0), axis=-1)))
+
+
+def test_derivatives_of_the_term_against_differences(model, rendered):
+    """The gradient that is added is half the slope of the sum of squares it stands for, along the unknowns, light and weights held."""
+    track, plate, truth, pictures = rendered
+    skin = Skin(model, truth.alpha)
+    state = State(truth.alpha, truth.camera.focal, truth.beta[:1].astype(np.float64),
+                  rotation_matrix(truth.rotation[:1]), truth.translation[:1])
+    photo = Photometric(skin, Pictures([pictures[0]], [None], np.zeros((1, 2)), np.ones(1)), truth.camera)
+    points = skin.place(state, 0)
+    _, gradient, inside = photo.sample(points, 0)
+    P = state.beta.shape[1] + 6
+    step = np.random.default_rng(1).normal(0, 1, P) * np.r_[np.full(P - 6, 0.02), np.full(3, 0.002), np.full(3, 0.0005)]
+    LUMA = np.array([0.2126, 0.7152, 0.0722])
+    bright = [photo.sample(skin.place(state.moved(None, sign * step[None] / 8), 0), 0)[0] @ LUMA for sign in (-1, 1)]
+    moved = [truth.camera.project(skin.place(state.moved(None, sign * step[None] / 8), 0)) for sign in (-1, 1)]
+    want = (gradient * (moved[1] - moved[0])).sum(1)
+    good = inside > 0.5
+    assert np.corrcoef((bright[1] - bright[0])[good], want[good])[0, 1] > 0.98, "gradients are those of the picture"
+    skin.sigma = 1.0
+    H, g = np.zeros((1, P, P)), np.zeros((1, P))
+    skin.albedo = np.maximum(photo.sample(points, 0)[0] + 0.01, 0.01)
+    photo.add(H, g, state)
+    assert np.allclose(H, np.swapaxes(H, 1, 2), rtol=1e-4) and (np.linalg.eigvalsh(H[0]) > -1e-4 * np.abs(H).max()).all()
+    error, gradient, weight, _, _ = photo.errors(state, 0)
+    along = (gradient * (moved[1] - moved[0])).sum(1) * 4
+    assert g[0] @ step == pytest.approx((weight * (error @ LUMA) * along).sum() / 40.0, rel=0.02)
+    assert step @ H[0] @ step == pytest.approx((weight * along**2).sum() / 40.0, rel=0.02)
+
+
+def test_refinement_is_nearer_to_the_truth_than_landmarks(model, rendered):
+    track, plate, truth, pictures = rendered
+    footage = Footage(track, plate, truth.camera.focal)
+    first = solve_shots(model, [footage], Silent(), alpha=truth.alpha)[0]
+    second = refine(model, footage, first, Rendered(pictures, plate), LandmarkTrust(track, None), Silent())
+    (a, swim_a), (b, swim_b) = off(model, first, truth), off(model, second, truth)
+    print("median off", a, b, "swimming", swim_a, swim_b)
+    assert b < 0.75 * a and swim_b < 0.9 * swim_a
+    assert np.array_equal(first.alpha, second.alpha) and first.camera == second.camera
