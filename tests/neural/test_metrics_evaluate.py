@@ -17,6 +17,7 @@ from mien.mesh.errors import MienError
 from mien.neural import cli
 from mien.neural.charts import line_chart, ticks
 from mien.neural.clip_meter import ClipMeter
+from mien.neural.edit import EditSettings
 from mien.neural.evaluate import Weights, as_json, clip_page, evaluate_clip
 from mien.neural.metrics import face
 from mien.neural.progress import Silent
@@ -142,6 +143,11 @@ class TestSweep:
         assert v["LIE, LPIPS (eq. 8)"].text.startswith("not measured: needs LPIPS")
         assert v[face.LABELS["corner_up"]].value > 0.02
         assert happy.intensities.tolist() == [0, 0.25, 0.5, 0.75, 1] and happy.distances["mesh"].shape == (4, 2)
+
+    def test_with_the_shape_gan(self, solved_portrait, happy):
+        v = {m.name: m for m in sweep(solved_portrait, "happy", steps=4, samples=1, settings=EditSettings(editor="gan"), report=Silent()).measures()}
+        assert 1e-3 < v["LIE, mesh"].value < 0.25 and v["LIE, pixels"].value < 0.25
+        assert v[face.LABELS["corner_up"]].value > 0.02
 
     def test_the_report(self, happy, tmp_path):
         from mien.neural.studies.sweep import write_results

@@ -12,7 +12,7 @@ from mien.mesh.model import load_model
 from mien.mesh.shape_gan import WEIGHTS
 from mien.neural.shape_gan.cast import cast_data
 from mien.neural.shape_gan.config import CastConfig
-from mien.neural.shape_gan.judge import judged, mesh_lie, train_judge
+from mien.neural.shape_gan.judge import judged, mesh_lie, mouth_trade, train_judge
 
 FIRST = 10_000
 """Actors from here on are trained on by nobody but the judge."""
@@ -59,6 +59,22 @@ def test_the_judge_is_no_yes_man(model):
     assert (seen[strong].argmax(1) == data.emotion[strong].argmax(1)).mean() > 0.95
     others = seen[strong] * (data.emotion[strong] == 0)
     assert others.max(1).mean() < 0.3
+
+
+class NoEdit:
+    name = "none"
+
+    def generate(self, alpha, beta, emotion):
+        return np.repeat(alpha[None], len(beta), 0), beta
+
+
+def test_mouth_trade(model):
+    """Of no edit, and of the recipes, which open the lips with surprise and disgust."""
+    judge = judge_of(model, 15, 300)
+    data = cast_data(model, CastConfig(takes=1, frames=20), FIRST + 1000, 1)
+    still, moved = (mouth_trade(model, editor, judge, data) for editor in (NoEdit(), make_editor("analytic", model)))
+    assert still["way_mm"] == still["gap_mm"] == 0 and still["lips"] == pytest.approx(1) and abs(still["expression"]) < 0.2
+    assert moved["way_mm"] > 1 and moved["gap_mm"] > 0.3 and moved["lowest"] < moved["lips"] < 1 and moved["expression"] > 0.6
 
 
 def test_mesh_lie_of_a_linear_edit_is_zero(model):
