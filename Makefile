@@ -1,12 +1,13 @@
 # The first `make` of any kind makes the environment: Python 3.11 and a package index are all it needs.
 #   make demo [PLATE=clip.mp4]   the product on its own plate (or yours), results in out/demo
-#   make test                    the tests          make test-all   with the long ones
+#   make test                    the tests          make test-all   with the long ones          make test-lts   in the oldest Blender
 #   make lint | bench | zip | env | clean | distclean
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help env demo test test-all lint bench zip freeze clean distclean
+.PHONY: help env demo test test-all test-lts lint bench zip freeze clean distclean
 
 VENV ?= .venv
+LTS := .venv-lts
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/mien.stamp
@@ -36,6 +37,17 @@ test: $(STAMP)
 test-all: $(STAMP)
 	$(PY) -m pytest -m ""
 
+# All tests in Blender once more, in the oldest that the manifest allows; every other package is that of the first environment.
+test-lts: $(LTS)/mien.stamp
+	$(LTS)/bin/python -m pytest -m "" tests/blender
+
+$(LTS)/mien.stamp: requirements/lts.txt $(STAMP)
+	@[[ -x $(LTS)/bin/python ]] || $(PYTHON) -m venv $(LTS)
+	$(LTS)/bin/python -m pip install -q --no-deps -r requirements/lts.txt $(PIP_ARGS)
+	@$(PY) -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' > \
+	  "$$($(LTS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_first_environment.pth"
+	@touch $@
+
 lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m pyright
@@ -58,4 +70,4 @@ clean:
 
 # The environment as well: the next make builds it again.
 distclean: clean
-	rm -rf $(VENV) mien.egg-info
+	rm -rf $(VENV) $(LTS) mien.egg-info
