@@ -106,9 +106,12 @@ class Hands:
                 yield from self.move(x, y)
                 if matches(self.under(area, region), wanted):
                     yield from self.move(x, y - 4)  # not on its edge
-                    return
+                    yield 3 * LOOK
+                    if matches(self.under(area, region), wanted):  # the sidebar was still rolling otherwise
+                        return
             yield from self.move(x, region.y + region.height / 2)
             yield from self.wheel(-SCROLLS * 2 if turn == 0 and scroll else 4 if scroll else 0)
+            yield 0.4
         raise NotFound(f"no {wanted} in {area.type}")
 
     def find_along(self, wanted: str, area: bpy.types.Area, kinds: Iterable[str] = ("HEADER", "FOOTER", "EXECUTE")) -> Steps:

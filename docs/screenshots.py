@@ -80,18 +80,19 @@ class Tour:
 
     def away(self) -> Steps:
         """The pointer where it brings up no tooltip and hides nothing."""
-        yield from self.hands.move(self.window.width // 3, self.window.height - 6)
+        yield from self.hands.move(self.window.width * 0.72, self.window.height - 6)
+        yield 0.3
 
     def browse(self, path: Path) -> Steps:
-        """In the file browser that is open: the folder, the name, Return."""
+        """In the file browser that is open: the folder and the name, which are set as one types them, then Return over the list."""
         yield lambda: any(a.type == "FILE_BROWSER" for a in self.window.screen.areas)
-        yield 0.5
-        for kind, across, words in (("UI", 0.3, str(path.parent)), ("EXECUTE", 0.3, path.name)):
-            region = next(r for r in self.area("FILE_BROWSER").regions if r.type == kind)
-            yield from self.hands.click(region.x + across * region.width, region.y + region.height / 2)
-            yield from self.hands.write(words)
-            yield 0.3
+        yield 1.0
+        area = self.area("FILE_BROWSER")
+        params = area.spaces.active.params
+        params.directory, params.filename = bytes(path.parent), path.name
+        area.tag_redraw()
         yield from self.picture(f"browse {path.name}")
+        yield from self.hands.move(area.x + area.width * 0.6, area.y + area.height * 0.3)
         yield from self.hands.key("RET")
         yield lambda: not any(a.type == "FILE_BROWSER" for a in self.window.screen.areas)
 
@@ -146,8 +147,9 @@ class Tour:
         yield from self.picture("tutorial_1_panel")
         yield from self.press("wm.save_as_mainfile")
         yield from self.browse(self.folder / "tutorial.blend")
-        if not bpy.data.filepath:
-            raise RuntimeError("the .blend was not saved")
+        yield 0.5
+        if Path(bpy.data.filepath) != self.folder / "tutorial.blend":
+            raise RuntimeError(f"the .blend was saved as {bpy.data.filepath or 'nothing'}")
         yield from self.footage()
         yield from self.animate()
         yield from self.look()
@@ -323,17 +325,27 @@ class Tour:
         yield 1.0
         yield from self.away()
         yield from self.picture("composite built")
-        before, self.window.scene = self.window.scene, self.shots.stage_scene(bpy.context, "composite")
-        large = self.area("VIEW_3D")
-        large.type, large.ui_type = "NODE_EDITOR", "CompositorNodeTree"
-        large.spaces.active.show_region_ui = False
+        if not (self.window.screen.areas and self.shots.stage_scene(bpy.context, "composite")):
+            raise RuntimeError("there is no composite")
+        yield from self.open_panel("mien.show_scene", "mien.bake(")
+        yield from self.away()
+        yield from self.picture("composite panel")
+        yield from self.press("mien.show_scene(stage='composite'")
+        yield lambda: any(a.type == "NODE_EDITOR" for a in self.window.screen.areas)
         yield 1.0
-        yield from self.hands.move(large.x + large.width / 2, large.y + large.height / 2)
-        yield from self.hands.key("HOME")
-        yield from self.picture("tutorial_7_composite")
-        self.window.scene, large.type = before, "VIEW_3D"
+        nodes = self.area("NODE_EDITOR")
+        nodes.spaces.active.show_region_asset_shelf, nodes.spaces.active.show_region_ui = False, True
         yield 0.5
+        next(r for r in nodes.regions if r.type == "UI").active_panel_category = "Mien"
+        yield from self.hands.move(nodes.x + nodes.width / 3, nodes.y + nodes.height / 2)
+        yield from self.hands.key("HOME")
+        yield 1.0
+        yield from self.away()
+        yield from self.picture("tutorial_7_composite")
         movie = self.folder / "review.mp4"
+        yield from self.hands.find("mien.show_scene", nodes)
+        yield from self.hands.click()
+        yield lambda: any(a.type == "VIEW_3D" for a in self.window.screen.areas)
         yield from self.press("mien.deliver")
         yield from self.browse(movie)
         yield 2.0
@@ -342,9 +354,14 @@ class Tour:
         if not movie.exists():
             raise RuntimeError(self.engine.STATE.error or "nothing was delivered")
         yield from self.picture("delivered")
-        self.window.scene = self.shots.stage_scene(bpy.context, "delivery")
         self.area("GRAPH_EDITOR").ui_type = "SEQUENCE_EDITOR"
+        yield from self.press("mien.show_scene(stage='delivery'")
+        yield 0.5
+        strips = self.area("SEQUENCE_EDITOR")
+        yield from self.hands.move(strips.x + strips.width / 2, strips.y + strips.height / 3)
+        yield from self.hands.key("HOME")
         yield 1.0
+        yield from self.away()
         yield from self.picture("tutorial_8_deliver")
 
 
