@@ -50,8 +50,9 @@ def test_every_operator_has_a_name_and_a_tooltip(blender) -> None:
         tooltip = cls.__doc__ or getattr(cls, "bl_description", "")
         assert len(tooltip.strip()) > 15, cls
         assert not tooltip.strip().endswith("."), f"{cls}: Blender adds the full stop"
-        for prop in cls.bl_rna.properties:
-            if prop.identifier in cls.__annotations__ and not prop.is_hidden and not prop.identifier.startswith("filter_"):
+        properties = getattr(blender.ops.mien, cls.bl_idname.split(".")[1]).get_rna_type().properties
+        for prop in properties:
+            if prop.identifier != "rna_type" and not prop.is_hidden and not prop.identifier.startswith("filter_"):
                 assert prop.description, f"{cls}.{prop.identifier}"
 
 
