@@ -42,6 +42,8 @@ CODECS = {"mp4": ("h264",), "mov": ("prores", "h264", "ffv1"), "avi": ("ffv1",),
 """What each container may hold, its default first."""
 QUEUE = 3
 """Frames that may wait for the encoder."""
+H264_THREADS = 4
+"""x264 writes their number into its stream: the same on every machine, so that the same edit is the same file."""
 BT709, UNSPECIFIED = 1, 2
 
 
@@ -215,6 +217,8 @@ class MovieWriter(PlateWriter):
         stream.width, stream.height, stream.pix_fmt = plate.width, plate.height, pix_fmt
         stream.thread_type = "AUTO"
         context = stream.codec_context
+        if name == "libx264":
+            context.thread_count = H264_THREADS
         self._tick = (source.time_base or Fraction(1, 1_000_000)) if plate.variable_rate else 1 / plate.rate
         if source.aspect and source.aspect > 0:
             context.sample_aspect_ratio = source.aspect
@@ -250,7 +254,7 @@ class MovieWriter(PlateWriter):
             self.warnings.append(f"{self.output.name} is written as H.264 4:4:4, because {plate.width} x {plate.height} is odd; "
                                  "some players show only even sizes.")
         # x264's macroblock tree is not repeatable on CPUs with AVX-512: the same frames came out as different files.
-        return "libx264", pix_fmt, {"crf": "14", "preset": "veryfast", "mbtree": "0"}
+        return "libx264", pix_fmt, {"crf": "14", "preset": "superfast", "mbtree": "0"}
 
     def _add(self, index: int, pixels: np.ndarray, time: float | None) -> None:
         frame = self._frame(to_display(pixels) if pixels.dtype == np.float32 else pixels)
