@@ -276,8 +276,8 @@ class MIEN_OT_deliver_report(bpy.types.Operator):
     bl_label = "Delivery"
     bl_options = {"INTERNAL"}
 
-    text: bpy.props.StringProperty(options={"SKIP_SAVE"})
-    failed: bpy.props.BoolProperty(options={"SKIP_SAVE"})
+    text: bpy.props.StringProperty(options={"SKIP_SAVE", "HIDDEN"})
+    failed: bpy.props.BoolProperty(options={"SKIP_SAVE", "HIDDEN"})
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         self.report({"ERROR"} if self.failed else {"INFO"}, self.text)
