@@ -48,7 +48,7 @@ class AnalyticEditor:
         self._corners = np.array([n.startswith(("mouthSmile", "mouthStretch", "cornerPullSharp")) for n in names])
 
     def generate(self, alpha: np.ndarray, beta: np.ndarray, emotion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """G(c, e): alpha (A,), beta (T, B), emotion (T, 7) -> alpha (T, A), unchanged, and beta (T, B).
+        """G(c, e): alpha (A,) or (T, A), beta (T, B), emotion (T, 7) -> alpha (T, A), unchanged, and beta (T, B).
 
         G(c, 0) is the performance without its lasting emotional part (the median of the run of the directions in facs.ACTED).
         """
@@ -56,7 +56,7 @@ class AnalyticEditor:
         base[:, self.acted] -= np.median(beta[:, self.acted], axis=0)
         relaxed = base - beta * np.clip(emotion @ self.relax, 0, 1)
         out = relaxed + (emotion @ self.recipes) * self.gains(alpha, beta)
-        return np.broadcast_to(alpha, (len(beta), len(alpha))), out
+        return np.broadcast_to(alpha, (len(beta), alpha.shape[-1])), out
 
     def gains(self, alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
         """(T, B) in 0..1: how much of each direction the frame's own lids and lips allow."""
@@ -68,13 +68,13 @@ class AnalyticEditor:
         gain[:, self._corners] = (ROUND_LEAVES + (1 - ROUND_LEAVES) * _ramp(width, ROUND_FULL, ROUND_FROM))[:, None]
         return gain
 
-    def _relative(self, alpha: np.ndarray, beta: np.ndarray, a: int, b: int) -> tuple[np.ndarray, float]:
-        """(T,) distance of two landmarks over what it is on the person's resting face, and that over the mean face's."""
+    def _relative(self, alpha: np.ndarray, beta: np.ndarray, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
+        """(T,) distance of two landmarks over what it is on the person's resting face, and that, () or (T,), over the mean face's."""
         va, vb = self.model.vertices_of_landmarks([a, b])
         mean = self.model.mean[va] - self.model.mean[vb]
         rest = mean + np.tensordot(alpha, self.model.identity[:, va] - self.model.identity[:, vb], 1)
         moved = rest + beta @ (self.model.expression[:, va] - self.model.expression[:, vb])
-        length = max(float(np.linalg.norm(rest)), 1e-6)
+        length = np.maximum(np.linalg.norm(rest, axis=-1), 1e-6)
         return np.linalg.norm(moved, axis=1) / length, length / max(float(np.linalg.norm(mean)), 1e-6)
 
 

@@ -3,7 +3,8 @@
 
 An editor is G of Sun et al. 2023, section 3.3: it turns coefficients c = (alpha, beta) and an emotion vector e into new
 coefficients. Mien applies the residual G(c, e) - G(c, 0), so that e = 0 is exactly no edit and a performance that was acted
-with emotion is kept; `neutralise` n adds n (G(c, 0) - c). The residual, not the performance, is smoothed (section 3.5.1).
+with emotion is kept; `neutralise` n goes from c to c_n = c + n (G(c, 0) - c) first, and the residual is that of c_n, since G has learnt to give
+emotions to neutral faces. The residual, not the performance, is smoothed (section 3.5.1).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class ShapeEditor(Protocol):
     name: str
 
     def generate(self, alpha: np.ndarray, beta: np.ndarray, emotion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """G(c, e): alpha (A,), beta (T, B), emotion (T, 7) -> new alpha (T, A) and beta (T, B), for one run of frames in time."""
+        """G(c, e): alpha (A,) or (T, A), beta (T, B), emotion (T, 7) -> new alpha (T, A) and beta (T, B), for one run of frames in time."""
         ...
 
 
@@ -96,15 +97,22 @@ def edit_shape(model: FaceModel, solve: Solve, curves: EmotionCurves, editor: Sh
     return ShapeEdit(da, db)
 
 
-def residual(editor: ShapeEditor, alpha: np.ndarray, beta: np.ndarray, emotions: np.ndarray, neutralise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sum over the emotions of G(c, e_i) - G(c, 0), plus n (G(c, 0) - c); alpha (T, A) and beta (T, B).
+def residual(editor: ShapeEditor, alpha: np.ndarray, beta: np.ndarray, emotions: np.ndarray, neutralise: np.ndarray,
+             unacted: tuple[np.ndarray, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """n (G(c, 0) - c), which makes c_n of c, plus the sum over the emotions of G(c_n, e_i) - G(c_n, 0); changes of alpha (T, A) and beta (T, B).
 
-    One emotion alone gives exactly the paper's residual. Several together are weighted by |e| / sum(e), so that two at a half do
-    not shout louder than one at full.
+    One emotion alone, with n = 0, gives exactly the paper's residual. Several together are weighted by |e| / sum(e), so that two at a half do
+    not shout louder than one at full. unacted: G(c, 0) - c, (T, A) and (T, B), where it is known already.
     """
     alpha = np.asarray(alpha, np.float32)
     da, db = np.zeros((len(beta), len(alpha)), np.float32), np.zeros_like(beta)
-    if not emotions.any() and not neutralise.any():
+    if neutralise.any():
+        if unacted is None:
+            a, b = editor.generate(alpha, beta, np.zeros_like(emotions))
+            unacted = a - alpha, b - beta
+        da, db = (neutralise[:, None] * change for change in unacted)
+        alpha, beta = alpha + da, beta + db
+    if not emotions.any():
         return da, db
     a0, b0 = editor.generate(alpha, beta, np.zeros_like(emotions))
     total = emotions.sum(1)
@@ -115,10 +123,9 @@ def residual(editor: ShapeEditor, alpha: np.ndarray, beta: np.ndarray, emotions:
             one[:, e] = emotions[:, e]
             a, b = editor.generate(alpha, beta, one)
             asked = emotions[:, e : e + 1] > 0
-            da += np.where(asked, weight * (a - a0), 0)
-            db += np.where(asked, weight * (b - b0), 0)
-    n = neutralise[:, None]
-    return da + n * (a0 - alpha), db + n * (b0 - beta)
+            da = da + np.where(asked, weight * (a - a0), 0)
+            db = db + np.where(asked, weight * (b - b0), 0)
+    return da, db
 
 
 class MouthStep:

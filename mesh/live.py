@@ -40,11 +40,9 @@ class LiveEditor:
 
     def edit(self, window: np.ndarray, curves: EmotionCurves) -> tuple[np.ndarray, np.ndarray]:
         """The change of alpha (A,) and beta (B,) on the window's middle frame; `curves` has the window's three rows."""
-        solve, n = self.solve, curves.neutralise[:, None]
-        da, db = residual(self.editor, solve.alpha, solve.beta[window], curves.effective, np.zeros(3, np.float32))
-        if n.any():
-            alpha, beta = self._unacted
-            da, db = da + n * alpha[window], db + n * beta[window]
+        solve = self.solve
+        unacted = (self._unacted[0][window], self._unacted[1][window]) if curves.neutralise.any() else None
+        da, db = residual(self.editor, solve.alpha, solve.beta[window], curves.effective, curves.neutralise, unacted)
         db = db + curves.mouth[:, None] * self.step(da, db)
         hann = np.float32(HANN)
         return hann @ da, hann @ db

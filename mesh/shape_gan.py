@@ -98,8 +98,8 @@ class ShapeGan:
             raise MienError(f"{weights}: the layers do not fit together; train the actor again.")
 
     def generate(self, alpha: np.ndarray, beta: np.ndarray, emotion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """G(c, e) but for the gaze: alpha (A,), beta (T, B), emotion (T, 7) -> alpha (T, A) and beta (T, B)."""
-        T, A = len(beta), len(alpha)
+        """G(c, e) but for the gaze: alpha (A,) or (T, A), beta (T, B), emotion (T, 7) -> alpha (T, A) and beta (T, B)."""
+        T, A = len(beta), alpha.shape[-1]
         given = x = np.concatenate((np.broadcast_to(alpha, (T, A)), beta, emotion), 1).astype(np.float32)
         for weight, bias in self._layers[:-1]:
             x = x @ weight

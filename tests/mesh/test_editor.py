@@ -80,6 +80,19 @@ def test_two_at_a_half_do_not_shout_louder_than_one(solve, editor):
     assert np.allclose(both, (a + b) / np.sqrt(2), atol=1e-6)
 
 
+def test_an_emotion_is_given_to_the_neutralised_face(solve, editor):
+    """Of c_n = c + n (G(c, 0) - c), as the paper's G knows neutral faces; with n = 0 that is c."""
+    happy, n = one("happy", 0.8), ZERO + 0.7
+    a, b = residual(editor, solve.alpha, solve.beta, happy, n)
+    a0, b0 = editor.generate(solve.alpha, solve.beta, np.zeros((T, 7), np.float32))
+    alpha, beta = solve.alpha + 0.7 * (a0 - solve.alpha), solve.beta + 0.7 * (b0 - solve.beta)
+    with_it, without = editor.generate(alpha, beta, happy), editor.generate(alpha, beta, np.zeros((T, 7), np.float32))
+    assert np.allclose(a, alpha - solve.alpha + with_it[0] - without[0], atol=1e-5)
+    assert np.allclose(b, beta - solve.beta + with_it[1] - without[1], atol=1e-5)
+    known = residual(editor, solve.alpha, solve.beta, happy, n, (a0 - solve.alpha, b0 - solve.beta))
+    assert np.array_equal(a, known[0]) and np.array_equal(b, known[1])
+
+
 def test_neutralise_is_linear_and_leaves_speech(model, solve, editor):
     _, full = residual(editor, solve.alpha, solve.beta, np.zeros((T, 7), np.float32), ZERO + 1)
     _, half = residual(editor, solve.alpha, solve.beta, np.zeros((T, 7), np.float32), ZERO + 0.5)

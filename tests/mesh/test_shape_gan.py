@@ -128,6 +128,21 @@ def test_one_emotion_alone_is_exactly_the_papers_residual(model, weights, solve,
     assert np.allclose(a, want[0] - base[0], atol=1e-6) and np.allclose(b, want[1] - base[1], atol=1e-6) and b.any()
 
 
+def test_an_emotion_is_given_to_the_neutralised_face(model, weights, solve):
+    """Neutralised by 1, c gives way to G(c, 0), identity included, frame by frame: what is left is G(G(c, 0), e) but for G(G(c, 0), 0) - G(c, 0)."""
+    editor = ShapeGan(model, weights)
+    e, zero = np.zeros((T, 7), np.float32), np.zeros((T, 7), np.float32)
+    e[:, 2] = 0.9
+    a, b = residual(editor, solve.alpha, solve.beta, e, np.ones(T, np.float32))
+    neutral = editor.generate(solve.alpha, solve.beta, zero)
+    assert np.ptp(neutral[0], axis=0).max() > 1e-3
+    for i in (0, T - 1):
+        frame = neutral[0][i], neutral[1][i : i + 1]
+        edited, rest = editor.generate(*frame, e[:1]), editor.generate(*frame, zero[:1])
+        assert np.allclose(a[i], frame[0] - solve.alpha + (edited[0] - rest[0])[0], atol=1e-5)
+        assert np.allclose(b[i], frame[1][0] - solve.beta[i] + (edited[1] - rest[1])[0], atol=1e-5)
+
+
 def test_wrong_weights_are_refused(model, weights):
     description = weights.with_suffix(".json")
     good = json.loads(description.read_text())
