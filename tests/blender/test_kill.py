@@ -30,6 +30,26 @@ os._exit(code)
 """
 
 
+QUIT = """
+import sys
+import bpy
+import mien
+bpy.ops.wm.read_factory_settings(use_empty=True)
+mien.register()
+from mien.operators import bake, emotion, engine
+bpy.ops.wm.open_mainfile(filepath=sys.argv[1])
+face = bpy.context.scene.mien.face
+emotion.write_emotion(face)
+run = engine.JobRun(engine.session_engine(bpy.context), "Bake", [("bake", bake.bake_params(face))])
+while not (engine.STATE.stage == "bake" and engine.STATE.done >= 8):
+    assert not run.advance()
+    run.engine._process.news.wait(0.05)
+print(run.engine.hello.pid, flush=True)
+mien.unregister()  # as Blender does with every extension when it ends
+sys.exit(0)
+"""
+
+
 def real_shot(folder: Path, frames: int):
     """A small plate of the portrait, tracked and solved for real."""
     from mien.neural.progress import Silent
@@ -115,6 +135,24 @@ def test_killed_blender_loses_the_frames_in_work_only(blender, ready, tmp_path) 
     again = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert again.returncode == 0, again.stderr
     assert f"baked {24 - len(kept)} of 24 frames" in again.stdout
+
+
+@pytest.mark.long
+@posix
+def test_quitting_in_the_middle_of_a_bake_keeps_it_and_ends_the_engine(blender, ready, tmp_path) -> None:
+    shot, _ = ready
+    script = tmp_path / "quit.py"
+    script.write_text(QUIT, encoding="utf-8")
+    done = subprocess.run([sys.executable, str(script), blender.data.filepath], capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stderr
+    engine = int(done.stdout.split()[-1])
+    with pytest.raises(ProcessLookupError):
+        os.kill(engine, 0)
+    kept = baked(shot)
+    assert 8 <= len(kept) < 24
+    assert blender.ops.mien.bake() == {"FINISHED"}
+    from mien.operators.engine import STATE
+    assert (len(baked(shot)), STATE.total) == (24, 24 - len(kept))
 
 
 def parent_of(process: Path) -> int:
