@@ -27,8 +27,16 @@ EYES = 160.0
 WINDOW = 25
 BACK = 0.5
 """Pixels by which a point may miss its start when it is followed back."""
-TEXTURE = 2e-5
+SLOW, CONTRAST = 6.0, 500.0
+"""Pixels (standard deviation) from which on a change of brightness is light, not skin; and how much the rest is raised."""
+TEXTURE = 1e-6
 """Least eigenvalue of the window's gradients: below it the flow is a guess."""
+
+
+def detail(grey: np.ndarray) -> np.ndarray:
+    """(H, W) uint8 less its slow changes, light and shading, which flow would take for motion."""
+    soft = cv2.GaussianBlur(grey, (0, 0), SLOW).astype(np.float32)
+    return np.clip(128 + CONTRAST * (grey / np.maximum(soft, 4.0) - 1), 0, 255).astype(np.uint8)
 
 
 @dataclass
@@ -37,7 +45,8 @@ class Slide:
 
     model: FaceModel
     solve: Solve
-    _before: deque[tuple[int, np.ndarray, float]] = field(default_factory=lambda: deque(maxlen=LATER))
+    _scale: float = 1.0
+    _before: deque[tuple[int, np.ndarray]] = field(default_factory=lambda: deque(maxlen=LATER))
     _found: dict[int, list[np.ndarray]] = field(default_factory=lambda: {1: [], LATER: []})
 
     def __post_init__(self) -> None:
@@ -55,15 +64,18 @@ class Slide:
             self._before.clear()
             return
         s = self.solve
-        eye = self.model.eye_distance * s.camera.focal / float(s.translation[index, 2])
-        scale = min(1.0, EYES / eye)
+        if not self._before or self._take[self._before[-1][0]] != self._take[index]:  # one scale for a take: what is compared must be of one size
+            self._before.clear()
+            self._scale = min(1.0, EYES * float(s.translation[index, 2]) / (self.model.eye_distance * s.camera.focal))
+        scale, eye = self._scale, self.model.eye_distance * s.camera.focal / float(s.translation[index, 2])
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         if scale < 1:
             grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        for at, other, size in self._before:
-            if index - at in self._found and self._take[at] == self._take[index] and other.shape == grey.shape:
-                self._found[index - at].append(self._difference(other, grey, at, index, size) / (EYES if scale < 1 else eye))
-        self._before.append((index, grey, scale))
+        grey = detail(grey)
+        for at, other in self._before:
+            if index - at in self._found:
+                self._found[index - at].append(self._difference(other, grey, at, index, scale) / (eye * scale))
+        self._before.append((index, grey))
 
     def _difference(self, a: np.ndarray, b: np.ndarray, first: int, second: int, scale: float) -> np.ndarray:
         """(n,) pixels between where mesh and flow have the points on the second picture."""

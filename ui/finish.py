@@ -30,6 +30,7 @@ class CompositePanel:
             return
         draw_way(column, context, "composite")
         column.operator("mien.occlusion_mask", icon="MOD_MASK")
+        column.operator("mien.use_occlusion", icon="FILE_TICK")
         tree = compat.existing_tree(scene)
         over = tree.nodes.get(composite_nodes.OVER) if tree is not None else None
         layout.use_property_split, layout.use_property_decorate = True, False

@@ -33,7 +33,7 @@ BLUR = 1.2
 """Pixels (standard deviation) by which those pictures are softened, so that their gradients reach that far."""
 VERTICES = 2000
 """Compared at most."""
-SHARED = 40.0
+SHARED = 2.5
 """So many vertices share one error, as what a model of light gets wrong is smooth; it counts once."""
 ROBUST = 2.5
 """Errors beyond so many standard deviations lose their say: highlights, hair, a shadow that moves."""

@@ -315,3 +315,32 @@ def test_a_plate_from_elsewhere_stays_linked(tmp_path: Path):
     tree.links.new(tree.nodes.new("CompositorNodeRLayers").outputs["Image"], tree.nodes[composite_nodes.OVER].inputs["Plate"])
     composite.build_composite(scene, made.shot)
     assert tree.nodes[composite_nodes.OVER].inputs["Plate"].links[0].from_node.bl_idname == "CompositorNodeRLayers"
+
+
+def test_a_drawn_mask_is_handed_to_the_engine(tmp_path: Path):
+    """The pictures that the engine reads are the mask that was drawn, in the plate's size and by its frame numbers; nothing else is left."""
+    made = make_shot(tmp_path / "s.mien", frames=2)
+    bpy.context.scene["mien_shot"] = str(made.shot.folder)
+    scene = built(made)
+    bpy.ops.mien.occlusion_mask(folder=str(made.shot.folder))
+    with pytest.raises(RuntimeError, match="no mask yet"):
+        bpy.ops.mien.use_occlusion()
+    mask = next(n.mask for n in compat.compositor_tree(scene, scene.name)[0].nodes if n.bl_idname == "CompositorNodeMask")
+    spline = mask.layers[0].splines.new()
+    spline.points.add(4 - len(spline.points))
+    for point, co in zip(spline.points, ((-1, -1), (0.5, -1), (0.5, 2), (-1, 2))):
+        point.co = point.handle_left = point.handle_right = co
+        point.handle_type = "VECTOR"
+    spline.use_cyclic = True
+    scenes, groups = set(bpy.data.scenes.keys()), set(bpy.data.node_groups.keys())
+    (made.shot.folder / "occlusion").mkdir()
+    (made.shot.folder / "occlusion" / "old.0001.png").write_bytes(b"from before")
+    assert bpy.ops.mien.use_occlusion() == {"FINISHED"}
+    assert (set(bpy.data.scenes.keys()), set(bpy.data.node_groups.keys())) == (scenes, groups)
+    assert sorted(p.name for p in (made.shot.folder / "occlusion").iterdir()) == ["mask.1001.png", "mask.1002.png"]
+    from mien.neural.visibility import occlusion_mask
+    for index in range(2):
+        seen = occlusion_mask(made.shot).frame(index)
+        assert seen.shape == (synthetic.HEIGHT, synthetic.WIDTH)
+        half = synthetic.WIDTH // 2
+        assert seen[:, : half - 1].min() == 1 and seen[:, half + 1 :].max() == 0
