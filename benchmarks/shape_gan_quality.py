@@ -19,15 +19,15 @@ from mien.neural.progress import Silent
 from mien.neural.shape_gan.cast import cast_data
 from mien.neural.shape_gan.command import train_shape
 from mien.neural.shape_gan.config import CastConfig
-from mien.neural.shape_gan.judge import judged, mesh_lie, mouth_trade, train_judge
+from mien.neural.shape_gan.judge import judged, lip_vertices, mesh_lie, mouth_trade, train_judge
 
 FIRST = 10_000
 """Actors from here on are trained on by nobody but the judge."""
 WORDS = {"recognised": "emotion recognised at 1", "intensity": "intensity's correlation", "cycle_mm": "cycle, mm",
          "identity_mm": "identity moves, mm", "lips": "lip gap's correlation, lowest", "expression": "intensity seen at 1", "lie": "LIE of the mesh"}
 MOUTHS = (0.0, 1.0, 4.0)
-TRADE = {"expression": "intensity seen at 1", "way_mm": "the lips move by, mm", "gap_mm": "change of the lip vectors, RMS, mm",
-         "lips": "lip gap's correlation, mean", "lowest": "of the emotion where it is lowest"}
+TRADE = {"right": "emotion recognised by the lips alone", "disgusted": "disgust that the lips show", "gap_mm": "change of the lip vectors, RMS, mm",
+         "lips": "lip gap's correlation, mean", "lowest": "lip gap's correlation, lowest emotion"}
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "shape_gan_mouth.svg"
 STYLE = "<style>text{font:12px sans-serif;fill:#555}.title{font-weight:bold;fill:#222}.grid{stroke:#ddd}.axis{stroke:#888;fill:none}</style>"
 
@@ -74,11 +74,11 @@ def main() -> None:
             settings = {"mouth": value, "iterations": args.iterations, "lr": 5e-4, "r": 3e3, "cast_held_back": 0}
             train_shape(folder, None, True, "default", False, settings, Silent(), start=str(start))
         editors[f"lambda_mouth {value:g}"] = ShapeGan(model, folder / ACTOR_WEIGHTS)
-    judge = train_judge(model, cast_data(model, CastConfig(takes=3, frames=24), FIRST, args.judge))
+    judge = train_judge(model, cast_data(model, CastConfig(takes=3, frames=24), FIRST, args.judge), vertices=lip_vertices(model))
     data = cast_data(model, CastConfig(takes=1), FIRST + 1000, args.count)
     found = {name: mouth_trade(model, editor, judge, data) for name, editor in editors.items()}
     print_table(found, TRADE)
-    bars = {TRADE[key]: [f[key] for f in found.values()] for key in ("expression", "lips")}
+    bars = {TRADE[key]: [f[key] for f in found.values()] for key in ("disgusted", "lowest")}
     chart = bar_chart("Weight on the mouth: expression against lips", bars, list(found), "")
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     PICTURE.write_text(chart.replace(">", f">{STYLE}<rect width='100%' height='100%' fill='white'/>", 1) + "\n", encoding="utf-8")

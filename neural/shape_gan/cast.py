@@ -22,11 +22,12 @@ Everything is drawn from numpy generators seeded by (seed, actor): an actor is t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...mesh import facs
+from ...mesh.analytic import AnalyticEditor
 from ...mesh.emotion import EMOTIONS
 from ...mesh.model import FaceModel
 from .config import CastConfig
@@ -38,6 +39,8 @@ LEVELS = (1.0, 1 / 3, 2 / 3)
 ALPHA_LIMIT = 2.5
 ALPHA_NOISE = 0.05
 """Standard deviations: how much one shot's identity differs from the next one's of the same actor."""
+MISTAKEN = 0.2
+"""Millimetres: how closely the identity follows an expression that is mistaken for it; one standard deviation of it costs as much."""
 NOISE = 0.06
 """Noise of a solve, in parts of each direction's sigma, correlated over frames by NOISE_MEMORY."""
 NOISE_MEMORY = 0.6
@@ -120,6 +123,28 @@ def cast_data(model: FaceModel, config: CastConfig, first: int, count: int, *, f
         alphas = [np.clip(rng.standard_normal(a.shape), -ALPHA_LIMIT, ALPHA_LIMIT) for a in alphas]
     return Coefficients(np.concatenate(alphas).astype(np.float32), np.concatenate(betas).astype(np.float32), np.concatenate(labels),
                         np.concatenate(actors), np.concatenate(takes))
+
+
+def wear(model: FaceModel, played: Coefficients, takes: Coefficients, share: float, seed: int) -> Coefficients:
+    """Let a part `share` of the cast's frames wear the faces of takes, so that a face of its own does not give away the emotion of its take.
+
+    A solve of one take gives part of a lasting expression to the identity. So where the take was acted, the face loses a part, drawn evenly from
+    0 to 1, of what its emotion's recipe looks like as an identity: the cast then shows what this actor might look like at rest.
+    """
+    rng = np.random.default_rng((seed, len(played)))
+    rows = np.flatnonzero(rng.uniform(size=len(played)) < share)
+    firsts = np.unique(takes.take, return_index=True)[1]
+    pick = firsts[rng.integers(len(firsts), size=len(rows))]
+    leak = takes.emotion[pick] @ as_identity(model, AnalyticEditor(model).recipes)
+    alpha = played.alpha.copy()
+    alpha[rows] = takes.alpha[pick] - rng.uniform(size=(len(rows), 1)) * leak + rng.normal(0, ALPHA_NOISE, leak.shape)
+    return replace(played, alpha=alpha)
+
+
+def as_identity(model: FaceModel, beta: np.ndarray) -> np.ndarray:
+    """Expressions (T, B) -> (T, A): the identity that a solve would take them for (ridge least squares over the vertices)."""
+    i, e = (basis.reshape(len(basis), -1).astype(np.float64) * 1000 for basis in (model.identity, model.expression))
+    return beta @ np.linalg.solve(i @ i.T + MISTAKEN**2 * model.vertex_count * np.eye(len(i)), i @ e.T).T
 
 
 def make_actor(model: FaceModel, rng: np.random.Generator) -> Actor:

@@ -111,9 +111,11 @@ def train_shape(output: Path, takes: Path | None, cast: bool, model: str, resume
         from .takes import read_takes
         own = solve_takes(read_takes(takes), face_model, model, output / "takes", report, jobs=jobs or default_jobs())
     if cast or begin is not None:
-        from .cast import cast_data
+        from .cast import cast_data, wear
         n = cast_config.actors
         played = cast_data(face_model, cast_config, 0, n, faces=True)
+        if own is not None:
+            played = wear(face_model, played, own, config.wear, cast_config.seed)
         held_back = cast_data(face_model, cast_config, n, cast_config.held_back) if cast_config.held_back else None
     data = Coefficients.mixed(own, played, config.share) if own and played else own or played
     assert data is not None

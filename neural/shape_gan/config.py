@@ -52,6 +52,8 @@ class TrainConfig:
     """updates of the discriminator alone before all others; of use where the generator is trained already and the discriminator is not"""
     share: float = 0.5
     """part of the frames that are the takes', where they are trained on together with the virtual cast, 0 to 1"""
+    wear: float = 0.5
+    """part of the virtual cast's frames that wear the faces of the takes, 0 to 1, where both are trained on"""
     gp: float = 10.0
     """lambda_gp, gradient penalty"""
     reg: float = 20.0
@@ -87,7 +89,7 @@ AT_LEAST: dict[str, float] = {"iterations": 1, "batch": 2, "critic_steps": 1, "h
 def checked_config(kind: type, values: dict[str, Any]) -> Any:
     """A config from a dictionary. Raises MienError for an unknown name, a wrong type or a value out of range."""
     config = config_of(kind, values, AT_LEAST)
-    for name in ("decay", "share", "rest"):
+    for name in ("decay", "share", "rest", "wear"):
         if values.get(name, 0) > 1:
             raise MienError(f"The training setting '{name}' is a part of a whole and must be at most 1.")
     if values.get("beta1", 0) >= 1 or values.get("beta2", 0) >= 1:

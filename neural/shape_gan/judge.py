@@ -23,6 +23,8 @@ CENTRES = 1500
 WIDTH = 2.0
 """Of the kernel, in parts of the median distance of frames."""
 RIDGE = 1e-3
+LIPS_EVERY = 8
+"""A judge of the lips sees one in so many of their vertices."""
 INTENSITIES = (0.25, 0.5, 0.75, 1.0)
 
 
@@ -50,9 +52,10 @@ class Judge:
         return np.exp(-np.maximum(squared, 0) / (2 * self.scale**2))
 
 
-def train_judge(model: FaceModel, data: Coefficients, *, centres: int = CENTRES, seed: int = 0) -> Judge:
-    """Learn from labelled frames."""
-    basis = model.expression[:, model.landmark_vertices].reshape(model.expression_count, -1).astype(np.float64) * 1000
+def train_judge(model: FaceModel, data: Coefficients, *, centres: int = CENTRES, seed: int = 0, vertices: np.ndarray | None = None) -> Judge:
+    """Learn from labelled frames. vertices: what the judge sees; the model's landmarks when None."""
+    vertices = model.landmark_vertices if vertices is None else vertices
+    basis = model.expression[:, vertices].reshape(model.expression_count, -1).astype(np.float64) * 1000
     moved = data.beta.astype(np.float64) @ basis
     mean = moved.mean(0)
     values, vectors = np.linalg.eigh(np.cov((moved - mean).T))
@@ -102,33 +105,37 @@ def judged(model: FaceModel, editor: ShapeEditor, judge: Judge, data: Coefficien
             "expression": float(np.mean(np.concatenate(strength))), "lie": float(np.mean(list(linear.values())))}
 
 
-def mouth_trade(model: FaceModel, editor: ShapeEditor, judge: Judge, data: Coefficients) -> dict[str, float]:
-    """What lambda_mouth trades (Sun et al. 2023, section 4.3.3), on neutral takes, means over emotions and takes; plain numbers by name.
+def lip_vertices(model: FaceModel) -> np.ndarray:
+    """What a judge of the lips alone sees."""
+    return np.flatnonzero(model.regions["lips"] > 0.5)[::LIPS_EVERY]
 
-    expression: the judge's mean intensity of the wanted emotion at 1; way_mm: mean distance by which the lips' vertices move at 1; gap_mm: RMS
-    over the lip pairs of the change of eq. 4's lip vectors at 1; lips: correlation over time of the lip gap before and after, while the
-    emotion rises to 1 and falls to 0 within the take, and lowest: of the emotion where it is least. A gap that an emotion opens by a constant has a
-    perfect correlation, so the emotion has to move for what it does to the lips to be seen.
+
+def mouth_trade(model: FaceModel, editor: ShapeEditor, judge: Judge, data: Coefficients) -> dict[str, float]:
+    """What lambda_mouth trades (Sun et al. 2023, section 4.3.3), on neutral takes; plain numbers by name. The judge sees the lips alone.
+
+    right: part of the frames edited to an emotion at 1 in which the lips show it; disgusted: how strongly they show disgust, whose recipe
+    parts the lips most; gap_mm: RMS over the lip pairs of the change of eq. 4's lip vectors at 1; lips: correlation over time of the lip gap before
+    and after, while the emotion rises to 1 and falls to 0 within the take, mean of emotions and takes, and lowest: of the emotion where it is least.
+    A gap that an emotion opens by a constant has a perfect correlation, so the emotion has to move for what it does to the lips to be seen.
     """
-    expression, way, gap, lips = [], [], [], np.zeros((len(EMOTIONS), 0))
-    region = model.regions["lips"] > 0.5
+    takes = neutral_takes(data)
+    right, shown, gap, lips = [], [], [], np.zeros((len(EMOTIONS), len(takes)))
     upper_lower = (model.expression[:, model.lip_upper] - model.expression[:, model.lip_lower]).astype(np.float64) * 1000
-    for rows in neutral_takes(data):
+    for t, rows in enumerate(takes):
         alpha, beta, none = data.alpha[rows[0]], data.beta[rows], np.zeros(len(rows), np.float32)
-        rise = np.sin(np.linspace(0, np.pi, len(rows))) ** 2
-        found = []
-        for e in range(len(EMOTIONS)):
+        rise = np.sin(np.linspace(0, np.pi, len(rows), dtype=np.float32))[:, None] ** 2
+        for e, name in enumerate(EMOTIONS):
             label = np.zeros((len(rows), len(EMOTIONS)), np.float32)
             label[:, e] = 1
             _, change = residual(editor, alpha, beta, label, none)
-            expression.append(judge.emotions(beta + change)[:, e])
-            moved = np.tensordot(change.astype(np.float64), model.expression[:, region], 1) * 1000
-            way.append(np.linalg.norm(moved, axis=2).mean())
+            seen = judge.emotions(beta + change)
+            right.append(seen.argmax(1) == e)
+            if name == "disgusted":
+                shown.append(seen[:, e])
             gap.append(np.tensordot(change.astype(np.float64), upper_lower, 1))
-            _, change = residual(editor, alpha, beta, label * rise[:, None].astype(np.float32), none)
-            found.append(np.corrcoef(lip_gap(model, beta), lip_gap(model, beta + change))[0, 1])
-        lips = np.column_stack((lips, found))
-    return {"expression": float(np.mean(np.concatenate(expression))), "way_mm": float(np.mean(way)),
+            _, change = residual(editor, alpha, beta, label * rise, none)
+            lips[e, t] = np.corrcoef(lip_gap(model, beta), lip_gap(model, beta + change))[0, 1]
+    return {"right": float(np.mean(np.concatenate(right))), "disgusted": float(np.mean(np.concatenate(shown))),
             "gap_mm": float(np.sqrt((np.concatenate(gap) ** 2).sum(2).mean())), "lips": float(lips.mean()), "lowest": float(lips.mean(1).min())}
 
 

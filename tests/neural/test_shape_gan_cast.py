@@ -6,11 +6,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mien.mesh.analytic import AnalyticEditor
 from mien.mesh.emotion import EMOTIONS
 from mien.mesh.errors import MienError
 from mien.mesh.model import load_model
 from mien.neural.shape_gan import cast
 from mien.neural.shape_gan.config import CastConfig, TrainConfig, checked_config
+from mien.neural.shape_gan.data import Coefficients
 
 CONFIG = CastConfig(actors=4, takes=3, frames=50)
 
@@ -93,3 +95,35 @@ def test_configs_are_checked():
                          ({"gp": True}, "number"), ({"beta1": 1.0}, "below 1"), ({"lr": float("inf")}, "lr")):
         with pytest.raises(MienError, match=words):
             checked_config(TrainConfig, wrong)
+
+
+def test_an_expression_as_an_identity(model):
+    """The nearest one within reach of the prior: closer than none, no further than a least-squares fit, and linear."""
+    smile = AnalyticEditor(model).recipes[EMOTIONS.index("happy")][None]
+    alpha = cast.as_identity(model, smile)
+    moved, wanted = np.tensordot(alpha[0], model.identity, 1), np.tensordot(smile[0], model.expression, 1)
+    left = np.linalg.norm(moved - wanted) / np.linalg.norm(wanted)
+    best = np.linalg.lstsq(model.identity.reshape(80, -1).T.astype(float), wanted.ravel(), rcond=None)[0]
+    least = np.linalg.norm(np.tensordot(best, model.identity, 1) - wanted) / np.linalg.norm(wanted)
+    assert least < left < 0.8 and np.linalg.norm(alpha) < np.linalg.norm(best)
+    assert np.allclose(cast.as_identity(model, 2 * smile), 2 * alpha)
+
+
+def test_the_cast_wears_the_faces_of_takes(model):
+    """A neutral take's as it is, an acted one's less a part of what its emotion looks like as an identity; nothing else changes."""
+    played = cast.cast_data(model, CastConfig(takes=1, frames=20), 0, 2, faces=True)
+    alpha = np.stack((np.full(80, 5.0), np.full(80, -5.0))).astype(np.float32)
+    emotion = np.zeros((2, 7), np.float32)
+    emotion[1, 0] = 1
+    takes = Coefficients(alpha, np.zeros((2, 64), np.float32), emotion, np.zeros(2, int), np.arange(2))
+    worn = cast.wear(model, played, takes, 0.5, 0)
+    assert np.array_equal(worn.beta, played.beta) and np.array_equal(worn.emotion, played.emotion)
+    changed = (worn.alpha != played.alpha).any(1)
+    assert 0.4 < changed.mean() < 0.6
+    calm, acted = (worn.alpha[changed & (np.sign(worn.alpha.mean(1)) == s)] for s in (1, -1))
+    assert min(len(calm), len(acted)) > 0.35 * changed.sum()
+    assert np.abs(calm - 5).max() < 0.4
+    leak = cast.as_identity(model, AnalyticEditor(model).recipes[:1])[0]
+    part = (-5 - acted) @ leak / (leak @ leak)
+    assert -0.1 < part.min() < 0.1 and 0.9 < part.max() < 1.1
+    assert np.abs(acted + 5 + part[:, None] * leak).max() < 0.4
