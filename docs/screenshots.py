@@ -34,7 +34,7 @@ WIDTH = 1280
 """Of the docs' pictures, pixels."""
 QUALITY = 82
 TICK = 0.03
-LIMIT = 1800.0
+LIMIT = 900.0
 """Seconds that one step may take."""
 
 
@@ -107,8 +107,7 @@ class Tour:
         yield from self.hands.find_along("frame_current", self.area("DOPESHEET_EDITOR"))
         yield from self.hands.key("RET")
         yield from self.hands.write(str(frame))
-        if self.window.scene.frame_current != frame:
-            raise RuntimeError(f"the playhead is at {self.window.scene.frame_current}, not {frame}")
+        yield lambda: self.window.scene.frame_current == frame
 
     def picture(self, name: str) -> Steps:
         """The window, once it has been drawn: into --all, and where `name` is a file of the docs, as a JPEG of their width into --out."""
@@ -227,8 +226,9 @@ class Tour:
             yield from self.picture(f"menu {emotion} emotions")
             yield from self.hands.key(letter)
             yield 0.4
-            curve = self.shots.control_curves(self.face).get(emotion)
-            if curve is None or len(curve.keyframe_points) != 4:
+            yield lambda emotion=emotion: emotion in self.shots.control_curves(self.face)
+            curve = self.shots.control_curves(self.face)[emotion]
+            if len(curve.keyframe_points) != 4:
                 raise RuntimeError(f"no four keys of {emotion}")
         yield from self.away()
         yield from self.picture("keyed")
@@ -247,9 +247,10 @@ class Tour:
             raise RuntimeError(f"the slider stands at {value} and the mesh did not follow")
         yield from self.picture("slider dragged")
         yield from self.hands.key("Z", ctrl=True)
-        yield 0.5
-        if self.face.mien.surprised or self.mesh() != before:
-            raise RuntimeError("undo did not bring the slider and the mesh back")
+        yield lambda: not self.face.mien.surprised
+        yield 0.3
+        if self.mesh() != before:
+            raise RuntimeError("undo brought the slider back and not the mesh")
 
     def mesh(self) -> bytes:
         """The edited points of the frame in view."""

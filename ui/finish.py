@@ -8,13 +8,16 @@ from ..operators import composite, composite_nodes, shots, show_scene
 from .common import DONE, OPEN, Step, running
 
 
+WAYS = {"composite": "Show Composite", "delivery": "Show Delivery"}
+
+
 def draw_way(layout: bpy.types.UILayout, context: bpy.types.Context, stage: str) -> None:
     """The button to that stage's scene, or back to the shot where it is in view."""
     there = show_scene.stage_of(context.scene) == stage
     if there:
         layout.operator("mien.show_scene", text="Back to the Shot", icon="LOOP_BACK").stage = "shot"
     else:
-        layout.operator("mien.show_scene", text=f"Show {stage.capitalize()}", icon="SCENE_DATA").stage = stage
+        layout.operator("mien.show_scene", text=WAYS[stage], icon="SCENE_DATA").stage = stage
 
 
 class CompositePanel:
