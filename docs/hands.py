@@ -30,6 +30,8 @@ class Hands:
     def __init__(self, window: bpy.types.Window):
         self.window = window
         self.place = (0, 0)
+        self._found: dict[tuple[str, str], tuple[int, int]] = {}
+        """Where a button was last."""
 
     # -- the pointer ----------------------------------------------------------------------------------------------------------
 
@@ -100,6 +102,8 @@ class Hands:
     def find(self, wanted: str, area: bpy.types.Area, kind: str = "UI", across: float = 0.5, scroll: bool = True) -> Steps:
         """Move the pointer over the button or property `wanted` (see `under`) of a region; the column is at `across` of its width."""
         region = next(r for r in area.regions if r.type == kind)
+        if (yield from self._again(wanted, area, [region])):
+            return
         x = region.x + across * (region.width - 22 * (kind == "UI"))
         for turn in range(SCROLLS if scroll else 1):
             for y in range(region.y + region.height - 6, region.y + 4, -9):
@@ -108,6 +112,7 @@ class Hands:
                     yield from self.move(x, y - 4)  # not on its edge
                     yield 3 * LOOK
                     if matches(self.under(area, region), wanted):  # the sidebar was still rolling otherwise
+                        self._found[area.type, wanted] = self.place
                         return
             yield from self.move(x, region.y + region.height / 2)
             yield from self.wheel(-SCROLLS * 2 if turn == 0 and scroll else 4 if scroll else 0)
@@ -116,14 +121,26 @@ class Hands:
 
     def find_along(self, wanted: str, area: bpy.types.Area, kinds: Iterable[str] = ("HEADER", "FOOTER", "EXECUTE")) -> Steps:
         """As `find`, in regions that are one or two rows."""
-        for region in [r for r in area.regions if r.type in kinds and r.width > 1 and r.height > 1]:
+        regions = [r for r in area.regions if r.type in kinds and r.width > 1 and r.height > 1]
+        if (yield from self._again(wanted, area, regions)):
+            return
+        for region in regions:
             for y in range(region.y + 12, region.y + region.height, 20):
                 for x in range(region.x + 8, region.x + region.width, 18):
                     yield from self.move(x, y)
                     if matches(self.under(area, region), wanted):
                         yield from self.move(x + 18, y)  # not on its edge
+                        self._found[area.type, wanted] = self.place
                         return
         raise NotFound(f"no {wanted} in {area.type}")
+
+    def _again(self, wanted: str, area: bpy.types.Area, regions: Iterable[bpy.types.Region]) -> Generator[Wait, None, bool]:
+        """Is the button where it was the last time?"""
+        if (area.type, wanted) not in self._found:
+            return False
+        yield from self.move(*self._found[area.type, wanted])
+        yield 3 * LOOK
+        return any(matches(self.under(area, region), wanted) for region in regions)
 
 
 def matches(seen: str, wanted: str) -> bool:

@@ -7,7 +7,6 @@ from .. import compat
 from ..operators import composite, composite_nodes, shots, show_scene
 from .common import DONE, OPEN, Step, running
 
-
 WAYS = {"composite": "Show Composite", "delivery": "Show Delivery"}
 
 
