@@ -9,7 +9,8 @@ import pytest
 
 from mien.mesh.camera import Camera, place, rotation_matrix
 from mien.mesh.model import load_model
-from mien.mesh.shot import Plate, Solve, Track
+from mien.mesh.shot import Plate, Shot, Solve, Track
+from mien.neural import cli
 from mien.neural.media import Frame, linear_to_srgb
 from mien.neural.progress import Silent
 from mien.neural.rendering.raster import rasterise
@@ -188,3 +189,16 @@ def test_sliding_is_measured(model, rendered):
     still, lags = slide(1.0), slide(0.5)
     assert still["slide"] < 0.0006 and still["slide_later"] < 0.008  # a flat picture of the face moves as one, the mesh with its depths
     assert lags["slide"] == pytest.approx(0.5 * pace / eye, rel=0.2) and lags["slide_later"] == pytest.approx(LATER * 0.5 * pace / eye, rel=0.25)
+
+
+def test_the_command_refines_and_says_so(shot: Shot, capsys):
+    before = Solve.load(shot)
+    assert cli.main(["solve", str(shot.folder), "--photometric"]) == 0
+    assert "by their own gradients" in capsys.readouterr().out
+    after, kept = Solve.load(shot), Shot.load(shot.folder)
+    assert kept.settings["photometric"] and np.array_equal(after.alpha, before.alpha) and after.solved.all()
+    assert np.median(after.reprojection) < 0.02 and not np.array_equal(after.beta, before.beta)
+    moved = np.linalg.norm(after.translation - before.translation, axis=1) / np.linalg.norm(before.translation, axis=1)
+    assert moved.max() < 0.05
+    assert cli.main(["solve", str(shot.folder)]) == 0
+    assert not Shot.load(shot.folder).settings["photometric"]
