@@ -22,6 +22,8 @@ PACKAGE = (__package__ or "").rpartition(".")[0]
 """`bl_ext.user_default.mien` in Blender, `mien` from a checkout."""
 TICK = 0.1
 """Seconds between two looks at a running job."""
+STAGES = {"textures": "Skin", "mouth": "Mouth", "mouths": "Mouth"}
+"""What the panels call the engine's stages whose own names would puzzle an artist."""
 NO_ENGINE = "Mien has no engine: set it up, or choose its Python, in Edit > Preferences > Add-ons > Mien"
 
 
@@ -102,10 +104,11 @@ class JobState:
         """Such as "track 43 %, 12 s left"."""
         if self.cancelling:
             return "Cancelling"
+        words = STAGES.get(self.stage, self.stage.capitalize())
         if not self.total:
-            return "Starting the engine" if not self.stage else self.stage.capitalize()
+            return words or "Starting the engine"
         left = f", {_duration(self.seconds_left)} left" if self.seconds_left is not None else ""
-        return f"{self.stage.capitalize()} {self.fraction:.0%}{left}"
+        return f"{words} {self.fraction:.0%}{left}"
 
 
 def _duration(seconds: float) -> str:

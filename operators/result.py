@@ -26,7 +26,7 @@ from ..neural.protocol import Error
 from . import shots
 from .bake import bake_params
 from .emotion import FaceOperator
-from .engine import NO_ENGINE, engine_python, log_folder
+from .engine import NO_ENGINE, STAGES, engine_python, log_folder
 from .sampling import held, sample
 from .view import look_through_camera
 
@@ -98,11 +98,11 @@ class Preview:
 
     @property
     def stage(self) -> str:
-        """What the engine learns of the shot before the first finished picture, such as "learns textures 40 %"; "" otherwise."""
+        """What the engine learns of the shot before the first finished picture, such as "learns skin 40 %"; "" otherwise."""
         progress = self.job.progress if self.job is not None else None
         if progress is None or progress.stage == STAGE or not progress.total:
             return ""
-        return f"learns {progress.stage} {10 * (10 * progress.done // progress.total)} %"
+        return f"learns {STAGES.get(progress.stage, progress.stage).lower()} {10 * (10 * progress.done // progress.total)} %"
 
     def advance(self, face: bpy.types.Object | None, frame: int, now: float, *, ask: bool = True) -> bool:
         """Take what the engine has, and ask for what is missing; `now` in seconds. True when something new is to be drawn. Never blocks."""
