@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -31,7 +33,7 @@ from .mouth import MouthGeometry, MouthModel, MouthPose
 from .mouth.layer import MouthTrack
 from .mouth.model import CAVITY, fit_mouth
 from .parallel import ordered_map
-from .progress import Reporter
+from .progress import Reporter, reported
 from .rendering import PlateRenderer
 from .texture import Unwrapper
 from .visibility import LandmarkTrust, shot_trust
@@ -125,42 +127,78 @@ def base_texture(faces: ShotFaces, size: int) -> np.ndarray:
     return cv2.resize(read_still(faces.shot.texture_path)[..., :3], (size, size), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
+class SkinSamples:
+    """What chosen frames show of the skin. Frames come from whoever reads the plate; `fit` reads those that nobody has handed in."""
+
+    def __init__(self, faces: ShotFaces, chosen: np.ndarray):
+        self._faces, self.chosen = faces, chosen
+        self._unwrap, self._base = Unwrapper(faces.renderer.model, TEXTURE_SIZE), base_texture(faces, TEXTURE_SIZE)
+        self._mask = weight_map(self._unwrap) > 0.02
+        inside = self._unwrap.inside
+        self._kept, self._own = self._mask.ravel()[inside], self._base.reshape(-1, 3)[inside]
+        self._rows = np.empty((len(chosen), 3 * int(self._kept.sum())), np.float32)
+        self._shown, self._lock = np.zeros(len(inside), np.int32), threading.Lock()
+        self._missing = {int(index): row for index, row in zip(chosen, self._rows)}
+
+    def take(self, frame: Frame) -> None:
+        """Look at a frame; from any thread, in any order, chosen or not."""
+        row = self._missing.get(frame.index)
+        if row is None:
+            return
+        texture, seen = unwrapped_texels(self._faces, frame, self._unwrap, self._own)
+        np.compress(self._kept, texture, axis=0, out=row.reshape(-1, 3))
+        whole = np.rint(seen * 1000).astype(np.int32)  # whole numbers: their sum is the same in any order
+        with self._lock:
+            self._shown += whole
+            del self._missing[frame.index]
+
+    def fit(self, report: Reporter) -> tuple[EigenImages, np.ndarray, np.ndarray]:
+        """The eigen model of the frames' textures, their latents (N, L) and how often each texel is seen (S, S). Call it once."""
+        left = np.array(sorted(self._missing), int)
+        for _ in reported(ordered_map(self.take, self._faces.frames(left)), report, "textures", len(left)):
+            pass
+        fit = EigenFit(self._mask, TEXTURE_COMPONENTS, self._base)
+        fit.add_rows(self._rows)
+        model, seen = fit.model(), np.zeros(self._mask.size, np.float32)
+        seen[self._unwrap.inside] = self._shown / np.float32(1000 * len(self.chosen))
+        return model, self._rows @ model.components.T, seen.reshape(self._mask.shape)
+
+
 def fit_texture(faces: ShotFaces, chosen: np.ndarray, report: Reporter) -> tuple[EigenImages, np.ndarray, np.ndarray]:
-    """The eigen model of those frames' textures, their latents (N, L) and how often each texel is seen (S, S). Memory holds all of them."""
-    unwrap, base = Unwrapper(faces.renderer.model, TEXTURE_SIZE), base_texture(faces, TEXTURE_SIZE)
-    mask = weight_map(unwrap) > 0.02
-    inside, own = mask.ravel()[unwrap.inside], base.reshape(-1, 3)[unwrap.inside]
-    rows, shown = np.empty((len(chosen), 3 * int(inside.sum())), np.float32), np.zeros(len(inside), np.float32)
-    report.step("textures", 0, len(chosen))
-
-    def unwrap_into(item: tuple[np.ndarray, Frame]) -> np.ndarray:
-        row, frame = item
-        texture, seen = unwrapped_texels(faces, frame, unwrap, own)
-        np.compress(inside, texture, axis=0, out=row.reshape(-1, 3))
-        return seen
-
-    for done, seen in enumerate(ordered_map(unwrap_into, zip(rows, faces.frames(chosen))), 1):
-        shown += seen / len(chosen)
-        report.step("textures", done, len(chosen))
-    fit = EigenFit(mask, TEXTURE_COMPONENTS, base)
-    fit.add_rows(rows)
-    model, seen = fit.model(), np.zeros(mask.size, np.float32)
-    seen[unwrap.inside] = shown
-    return model, rows @ model.components.T, seen.reshape(mask.shape)
+    """See `SkinSamples.fit`."""
+    return SkinSamples(faces, chosen).fit(report)
 
 
-def shot_texture_model(faces: ShotFaces, actor: Path | None, report: Reporter) -> TextureModel | None:
+def skin_to_learn(faces: ShotFaces, actor: Path | None) -> SkinSamples | None:
+    """What `shot_texture_model` would have to look at; None where a model is there, or can never be."""
+    chosen = faces.samples()
+    if actor is not None and (actor / f"{TEXTURE}.json").exists() or len(chosen) < TEXTURE_LEAST:
+        return None
+    with contextlib.suppress(MienError):  # a damaged note: fitted again, which `shot_texture_model` tells
+        if _is_known(faces):
+            return None
+    return SkinSamples(faces, chosen)
+
+
+def _is_known(faces: ShotFaces) -> bool:
+    """Is the skin's model in the shot folder that of this solve?"""
+    about = faces.shot.texture_path.with_name("texture_shot.json")
+    return about.exists() and read_json(about).get("key") == faces.key(TEXTURE)
+
+
+def shot_texture_model(faces: ShotFaces, actor: Path | None, report: Reporter, skin: SkinSamples | None = None) -> TextureModel | None:
     """Level 2 of a shot: its eigen model with directions learnt from its own frames; with the actor folder's model and its d_y where it has one.
     None for a shot of too few frames to learn from, which is said.
 
-    Made once and kept in SHOT/texture/; a change of the solve or of the actor's model makes it again.
+    Made once and kept in SHOT/texture/; a change of the solve or of the actor's model makes it again. skin: from `skin_to_learn`, where frames were
+    read already.
     """
     folder = faces.shot.texture_path.parent
     if actor is not None and (actor / f"{TEXTURE}.json").exists():
         return TextureModel.load(actor)
     key, about = faces.key(TEXTURE), folder / "texture_shot.json"
     try:
-        if about.exists() and read_json(about).get("key") == key:
+        if _is_known(faces):
             return TextureModel.load(folder)
     except MienError as error:
         report.warn(f"The texture model of this shot is fitted again: {error}")
@@ -168,7 +206,7 @@ def shot_texture_model(faces: ShotFaces, actor: Path | None, report: Reporter) -
     if len(chosen) < TEXTURE_LEAST:
         report.warn(f"The shot has only {len(chosen)} solved frame(s), from which no change of the skin can be learnt; the edit moves it alone.")
         return None
-    images, latents, shown = fit_texture(faces, chosen, report)
+    images, latents, shown = (skin or SkinSamples(faces, chosen)).fit(report)
     s = faces.solve
     nuisance = np.concatenate([s.rotation[chosen], chosen[:, None] / max(len(s.beta), 1)], 1)
     sigma = np.maximum(faces.renderer.model.expression_sigma, 1e-3)
@@ -258,10 +296,11 @@ def lip_shade(crops: list[MouthCrop]) -> np.ndarray:
     return np.minimum(np.median([c.lips for c in crops], 0) * LIP_SHADE, CAVITY)
 
 
-def shot_mouth(faces: ShotFaces, geometry: MouthGeometry, actor: Path | None, report: Reporter) -> tuple[MouthModel, MouthTrack] | None:
+def shot_mouth(faces: ShotFaces, geometry: MouthGeometry, actor: Path | None, report: Reporter,
+               skin: SkinSamples | None = None) -> tuple[MouthModel, MouthTrack] | None:
     """The mouth model of a shot (or of the actor folder, where it has one) and the latents of every frame; None where no teeth are ever shown.
 
-    Made once and kept in SHOT/texture/; a change of the solve makes it again.
+    Made once and kept in SHOT/texture/; a change of the solve makes it again. Where frames are read, `skin` sees them too.
     """
     folder = faces.shot.texture_path.parent
     given = MouthModel.load(actor, MOUTH) if actor is not None and (actor / f"{MOUTH}.json").exists() else None
@@ -279,8 +318,14 @@ def shot_mouth(faces: ShotFaces, geometry: MouthGeometry, actor: Path | None, re
     seen = np.zeros(T, np.float32)
     crops, solved = [], np.flatnonzero(faces.solve.solved)
     report.step("mouth", 0, len(solved))
+
+    def look(frame: Frame) -> MouthCrop | None:
+        if skin is not None:
+            skin.take(frame)
+        return _crop(faces, geometry, frame)
+
     with tempfile.SpooledTemporaryFile(SPOOL, dir=folder) as others:  # the plate is decoded once, and memory does not grow with it
-        for done, crop in enumerate(ordered_map(lambda f: _crop(faces, geometry, f), faces.frames(solved)), 1):
+        for done, crop in enumerate(ordered_map(look, faces.frames(solved)), 1):
             if crop is not None and crop.index in chosen:
                 crops.append(crop)
             elif crop is not None:

@@ -15,7 +15,7 @@ from ..mesh.emotion import EmotionCurves
 from ..mesh.errors import MienError
 from ..mesh.model import FaceModel, load_model
 from ..mesh.shot import Shot, Solve, Track
-from .appearance import ShotFaces, shot_mouth, shot_texture_model
+from .appearance import ShotFaces, SkinSamples, shot_mouth, shot_texture_model, skin_to_learn
 from .full_texture import FullTexture, shot_latents
 from .glasses import GLASSES_CHOICES, GlassesHold, wears_glasses
 from .level2 import TextureLayer, TextureModel
@@ -25,7 +25,7 @@ from .progress import Reporter
 from .rendering import FaceLayer, PlateRenderer, RenderSettings, behind_mask
 from .visibility import shot_trust
 
-RENDERER_VERSION = 2
+RENDERER_VERSION = 3
 """Raise it when the same input gives other pixels, so that old bakes are known to be out of date."""
 
 CHOICES = {"texture": ("on", "full", "off"), "mouth": ("fill", "off")}
@@ -115,26 +115,29 @@ class ShotEditor:
         for start, end in self.solve.segments:
             self.emotions[start:end] = smooth(curves.effective[start:end])
         if not self._fitted and self.edit.active.any():
-            self.mouth, self.texture = self._mouth(self._actor, self._report), self._texture(self._actor, self._report)
+            self._learn(ShotFaces(self.shot, self.track, self.solve, self.renderer), self._actor, self._report)
             self._fitted = True
 
-    def _texture(self, actor: Path, report: Reporter) -> TextureLayer | FullTexture | None:
-        """Fits level 2 where that was not done yet."""
+    def _learn(self, faces: ShotFaces, actor: Path, report: Reporter) -> None:
+        """Fits level 2 and the mouth where that was not done yet, in one reading of the plate."""
         s = self.settings
-        full, linear = s.texture == "full", self.shot.plate.linear
-        if s.texture == "off" or not full and s.texture_strength == s.texture_borrow == 0:
-            return None
-        borrowed = TextureModel.load(actor) if s.texture_borrow and not full else None
-        faces = ShotFaces(self.shot, self.track, self.solve, self.renderer)
-        model = shot_texture_model(faces, None if borrowed else actor, report)
+        full = s.texture == "full"
+        wanted = s.texture != "off" and (full or s.texture_strength or s.texture_borrow)
+        borrowed = TextureModel.load(actor) if wanted and s.texture_borrow and not full else None
+        own = None if borrowed else actor
+        skin = skin_to_learn(faces, own) if wanted else None
+        self.mouth = self._mouth(faces, skin, actor, report)
+        model = shot_texture_model(faces, own, report, skin) if wanted else None
         if model is None:
-            return None
+            return
+        linear = self.shot.plate.linear
         if full:
-            return FullTexture(model, shot_latents(faces, model, report), self.model, s.texture_strength, s.texture_borrow, linear)
-        return TextureLayer(model, borrowed, self.model, s.texture_strength, s.texture_borrow, linear)
+            self.texture = FullTexture(model, shot_latents(faces, model, report), self.model, s.texture_strength, s.texture_borrow, linear)
+        else:
+            self.texture = TextureLayer(model, borrowed, self.model, s.texture_strength, s.texture_borrow, linear)
 
-    def _mouth(self, actor: Path, report: Reporter) -> MouthLayer | None:
-        """Fits the mouth where that was not done yet. Warns where there is nothing to fill it with."""
+    def _mouth(self, faces: ShotFaces, skin: SkinSamples | None, actor: Path, report: Reporter) -> MouthLayer | None:
+        """Warns where there is nothing to fill a mouth with."""
         s = self.settings
         if s.mouth == "off" or s.mouth_amount == 0:
             return None
@@ -142,7 +145,7 @@ class ShotEditor:
         locked = None if s.mouth_frame is None else s.mouth_frame - self.shot.plate.first_frame
         if locked is not None and not (0 <= locked < len(self.solve.beta) and self.solve.solved[locked]):
             raise MienError(f"The setting mouth_frame is {s.mouth_frame}, which is no solved frame of {self.shot.folder}; choose another one.")
-        known = shot_mouth(ShotFaces(self.shot, self.track, self.solve, self.renderer), geometry, actor, report) if geometry.available else None
+        known = shot_mouth(faces, geometry, actor, report, skin) if geometry.available else None
         if known is None:
             report.warn("This shot never shows the inside of the mouth: openings that the edit makes stay dark, without teeth.")
             return None
