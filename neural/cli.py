@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..mesh.errors import MienError
+from . import blas  # noqa: F401  before anything imports numpy
 from . import level2_command as level2
 from .arguments import unit
 from .console import Console, console

@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
 from ..mesh.errors import MienError
+from . import blas  # noqa: F401  before anything imports numpy
 from .failures import told
 from .jobs import JOBS, JobFunction
 from .progress import Cancelled
