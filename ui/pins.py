@@ -79,7 +79,7 @@ class MIEN_PT_pins(Step, bpy.types.Panel):
             clear = row.operator("mien.clear_pins", text="", icon="X")
             clear.number, clear.everything = number, False
         row = self.layout.row()
-        row.label(text=f"{known.count} on {len(known.frames)} frame(s)")
+        row.label(text=f"Pins: {known.count}")
         if known.frames:
             row.operator("mien.clear_pins", text="Clear").everything = True
 
