@@ -60,7 +60,9 @@ class Step:
         return "NONE"
 
     def draw_header(self, context: bpy.types.Context) -> None:
-        self.layout.label(text="", icon=self.state(context))
+        icon = self.state(context)
+        if icon != "NONE":
+            self.layout.label(text="", icon=icon)
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:
         job = engine.STATE
