@@ -24,7 +24,7 @@ ABOVE = 0.35
 """Part of the crop that lies above the middle of the closed mouth."""
 CHIN = (152, 148, 377, 175, 199, 200)
 """Landmarks that go with the jaw."""
-LIP_SHARE = 0.65
+LIP_SHARE = 1.0
 """How far lower teeth follow the lower lip in an edit, the rest the chin: rigidly, so that no rim opens between lip and teeth."""
 EDGE = 0.06
 """Part of the way between the lips that is left to them on each side: a tracked contour is never exact."""
@@ -67,7 +67,7 @@ class MouthGeometry:
         self._chin = model.vertices_of_landmarks(list(CHIN))
         third = len(lower) // 3
         self.upper_middle = upper[third : len(upper) - third]
-        self._lower_middle = lower[third : len(lower) - third]
+        self.lower_middle = lower[third : len(lower) - third]
         self._neutral = model.neutral(alpha).astype(np.float64)
         inside = set(map(int, rows.ravel()))
         self.triangles = np.array([t for t in mesh.triangles[mesh.face_count :] if inside & set(map(int, t))], np.int32)
@@ -110,11 +110,15 @@ class MouthGeometry:
 
     def middle_of_jaw(self, xy: np.ndarray) -> np.ndarray:
         """(2,) pixels: between the lower lip and the chin."""
-        return LIP_SHARE * xy[self._lower_middle].mean(0) + (1 - LIP_SHARE) * xy[self._chin].mean(0)
+        return LIP_SHARE * xy[self.lower_middle].mean(0) + (1 - LIP_SHARE) * xy[self._chin].mean(0)
 
     def jaw_move(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """(2,) pixels by which an edit moves the lower teeth."""
         return self.middle_of_jaw(after) - self.middle_of_jaw(before)
+
+    def heights(self, xy: np.ndarray) -> tuple[float, float]:
+        """Heights of the middles of the upper and of the lower inner lip on a picture, pixels; xy (V, 2)."""
+        return float(xy[self.upper_middle, 1].mean()), float(xy[self.lower_middle, 1].mean())
 
     def upper_lip(self, shape: np.ndarray) -> np.ndarray:
         """MouthPose.shape (..., D) -> (...): height of the middle of the upper inner lip, y down, hundredths of the eye distance."""

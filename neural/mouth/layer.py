@@ -17,9 +17,9 @@ import numpy as np
 from ..latent.working import from_working, to_working
 from ..rendering.renderer import FaceLayer, sample
 from .geometry import EDGE, HEIGHT, MouthGeometry, MouthPose, carry, ramp
-from .model import MouthModel
+from .model import CAVITY, MouthModel
 
-SOFT = 0.005
+SOFT = 0.003
 """Softness of the lips' inner edge, as a part of the face's width."""
 STILL, MOVED = 0.002, 0.010
 """Largest move of the inner lips, in face widths: below the first the plate's own mouth stays as it is, above the second it is made anew."""
@@ -27,6 +27,16 @@ OPEN_FULL = 1500.0
 """Texels of the atlas seen on a frame above which its own mouth tells everything about it."""
 CORNERS = (0.4, 1.0)
 """Way from the middle of the mouth to a corner over which the inside begins to go with the lips: front teeth are bone, cheeks are not."""
+SEAM = (0.2, 0.85)
+"""Part of the way from the upper lip to the lower within which the teeth meet."""
+USUAL, UNUSUAL = 0.8, 0.4
+"""Where they do when nothing tells, and how much darker, working space, a seam must be that is all of the way from there."""
+SEAM_LEAST = 20
+"""Pixels of the mouth below which nothing tells."""
+SIDES = (0.35, 0.9)
+"""The same way, over which the dark between parting teeth ends."""
+PARTED = 0.8
+"""How dark it gets: the most of DARK that is laid over."""
 TOP_SHARE = 0.1
 """Part of the open mouths whose upper lip is higher than what counts as the highest one seen."""
 MARGIN = 6
@@ -37,6 +47,11 @@ NARROW, WIDE = 0.5, 0.035
 """How much darker it gets in a mere slit, and the opening, in face widths, from which on no light is lost."""
 REACH = 0.012
 """How far, in face widths, that shadow falls, and how far what the plate shows is continued before the model takes over."""
+STRETCHED = (0.3, 0.7)
+"""How much of a row of the plate's pixels there is for a row of the inside, from none to enough: upper and lower teeth that part bare the dark
+between them, for what was between them on the plate is but a line, and would be drawn out into streaks."""
+DARK = (0.42, 0.30, 0.30)
+"""That dark, against the lips (R, G, B), working space; CAVITY at most."""
 BETWEEN = (0.3, 0.7)
 """Way from the upper lip to the lower over which the skull's half gives way to the jaw's."""
 
@@ -102,16 +117,21 @@ class MouthLayer:
             return layer
         old_way, old_opening = g.between(g.mesh_points(before) - origin, size)
         shown = _inward(old_opening & (old_way > EDGE) & (old_way < 1 - EDGE), SOFT * face_width)
-        # Upper teeth stand still, lower ones go with the jaw; what lies between, tongue and dark, is stretched.
-        below = ramp(way, *BETWEEN)[..., None]
+        # Upper teeth stand still, lower ones go with the jaw; where they part, what was between them is stretched.
+        jaw, raised = g.jaw_move(before, after), self._raised(filmed, edited, before, after)
         across = g.across(after - origin, size)
+        grey = to_working(np.ascontiguousarray(plate[y0:y1, x0:x1, :3]), self._linear).mean(2)
+        seam = _seam(grey[(shown > 0.5) & (across < CORNERS[0])], old_way[(shown > 0.5) & (across < CORNERS[0])])
+        below = ramp(way, *_parting(seam, *g.heights(before), *g.heights(after), float(raised[1]), float(jaw[1])))[..., None]
         part = slice(y0 - t, y1 - t), slice(x0 - l, x1 - l)
-        still = -(below * g.jaw_move(before, after) + (1 - below) * self._raised(filmed, edited, before, after))
+        still = -(below * jaw + (1 - below) * raised)
         follow = ramp(across, *CORNERS)[..., None]
         field = (still + follow * (layer.displacement[part] - still)).astype(np.float32)
         own = to_working(sample(plate, (x0, y0, x1, y1), field)[..., :3], self._linear)
         grid = np.stack(np.meshgrid(np.arange(x1 - x0, dtype=np.float32), np.arange(y1 - y0, dtype=np.float32)), -1) + field
         shown = cv2.remap(shown, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR)[..., None]
+        torn = 1 - ramp(1 + np.gradient(field[..., 1], axis=0), *STRETCHED)[..., None].astype(np.float32)
+        shown = shown * (1 - torn)
         made, known = self._decoded(self.latents(index, filmed, edited), edited, below, size, origin)
         depth = cv2.distanceTransform(opening.astype(np.uint8), cv2.DIST_L2, 3)[..., None]
         made *= 1 - NARROW * (1 - ramp(2 * depth.max() / face_width, 0, WIDE))
@@ -121,10 +141,33 @@ class MouthLayer:
         region = patch[part]
         moved = to_working(region[..., :3], self._linear)
         made = moved + known * (made - moved)
-        interior = shown * own + (1 - shown) * _continued(own, shown, made, REACH * face_width)
+        filled = _continued(own, shown, made, REACH * face_width)
+        dark = np.minimum(_around(moved, opening) * DARK, CAVITY).astype(np.float32)
+        # Soft, as light falls in from the front, and less towards the corners, where cheeks close the gap.
+        gap = PARTED * cv2.GaussianBlur(torn[..., 0], (0, 0), max(0.5, 0.35 * REACH * face_width)) * (1 - ramp(across, *SIDES))
+        interior = shown * own + (1 - shown) * filled
+        interior += gap[..., None] * (dark - interior)
         mixed = from_working(moved + activity * inside[..., None] * (interior - moved), patch.dtype, self._linear)
         np.copyto(region[..., :3], mixed, where=(inside > 0)[..., None])
         return replace(layer, patch=patch)
+
+    def told(self, plate: np.ndarray, index: int, beta: np.ndarray, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """The mouth of an unedited frame as the model tells it from the shape of the lips and the time alone, for measuring: the model's picture and
+        the plate's (h, w, 3), working space, and how far a pixel lies inside the lips (h, w) in 0..1; None where there is no mouth.
+        """
+        g = self._geometry
+        pose = g.pose(beta, xy)
+        lips = xy[np.concatenate([g.upper, g.lower])]
+        x0, y0 = np.maximum(np.floor(lips.min(0)).astype(int) - MARGIN, 0)
+        x1, y1 = np.minimum(np.ceil(lips.max(0)).astype(int) + MARGIN, plate.shape[1::-1])
+        if pose is None or x1 - x0 < 4 or y1 - y0 < 4:
+            return None
+        size, origin = (y1 - y0, x1 - x0), np.array([x0, y0])
+        way, opening = g.between(g.mesh_points(xy) - origin, size)
+        inside = _inward(opening & (way > EDGE) & (way < 1 - EDGE), SOFT * float(np.ptp(xy[:, 0])))
+        latents = self._model.expected(pose.shape[None], np.array([index]))
+        made, _ = self._decoded(latents, pose, ramp(way, *BETWEEN)[..., None], size, origin)
+        return made, to_working(np.ascontiguousarray(plate[y0:y1, x0:x1, :3]), self._linear), inside
 
     def _raised(self, filmed: MouthPose, edited: MouthPose, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """(2,) pixels: upper teeth stand still until the lip rises above all that the shot ever showed; there is nothing to lay bare then."""
@@ -153,6 +196,35 @@ def _inward(mask: np.ndarray, softness: float) -> np.ndarray:
     thick = float(cv2.distanceTransform(solid, cv2.DIST_L2, 3).max(initial=0))
     sigma = max(0.6, min(softness, 0.5 * thick))
     return np.clip(2 * cv2.GaussianBlur(solid.astype(np.float32), (0, 0), sigma) - 1, 0, 1) * solid
+
+
+def _seam(grey: np.ndarray, way: np.ndarray) -> float:
+    """Where upper and lower teeth meet on the plate, as a part of the way from the upper lip to the lower: the darkest height that is seen.
+
+    grey (n,) and way (n,) of its pixels. A weighted mean, so that it does not jump from frame to frame; where teeth show no seam they are upper ones.
+    """
+    if len(way) < SEAM_LEAST:
+        return USUAL
+    heights = np.linspace(*SEAM, 12)
+    near = np.exp(-0.5 * ((way[:, None] - heights) / 0.05) ** 2) + 1e-6
+    level = (grey @ near) / near.sum(0) + UNUSUAL * np.abs(heights - USUAL)
+    weight = np.exp(-(level - level.min()) / 0.03)
+    return float((weight * heights).sum() / weight.sum())
+
+
+def _parting(seam: float, upper: float, lower: float, upper_now: float, lower_now: float, raised: float, jaw: float) -> tuple[float, float]:
+    """The way from the upper lip to the lower over which an edit parts the teeth: heights of the lips as filmed and now, moves of skull and jaw."""
+    at, gap = upper + seam * (lower - upper), max(lower_now - upper_now, 1.0)
+    low, high = (at + raised - upper_now) / gap, (at + jaw - upper_now) / gap
+    middle, half = np.clip((low + high) / 2, 0.25, 0.75), np.clip((high - low) / 2, 0.08, 0.25)
+    return float(middle - half), float(middle + half)
+
+
+def _around(picture: np.ndarray, opening: np.ndarray) -> np.ndarray:
+    """(3,): median colour of a picture (h, w, 3) just outside the opening (h, w): the lips."""
+    solid = opening.astype(np.uint8)
+    ring = (cv2.dilate(solid, np.ones((9, 9), np.uint8)) > 0) & (cv2.dilate(solid, np.ones((3, 3), np.uint8)) == 0)
+    return np.median(picture[ring], 0) if ring.any() else np.ones(3)
 
 
 def _continued(own: np.ndarray, shown: np.ndarray, made: np.ndarray, reach: float) -> np.ndarray:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,19 +17,22 @@ from ..latent import LatentImageModel, load_latent
 from ..latent.eigen import fit_masked
 from .geometry import HEIGHT, WIDTH
 
-COMPONENTS = 24
+COMPONENTS = 40
+NOISE = 0.05
+"""Least standard deviation, working space, by which a mouth differs from what its latents say: teeth are never in exactly the same place. What is
+seen of a mouth weighs less with it, so that the few pixels of a slit do not invent colours for the rest."""
 CAVITY = (0.16, 0.08, 0.08)
 """Working-space colour of an unlit mouth, where no frame shows anything else; scaled to the lips of the shot."""
 SEEN_LEAST = 250.0
 """Texels of the atlas that a frame must show to count as an open mouth."""
 OPEN_LEAST = 4
 """Open frames below which nothing is learnt, and the mouth stays dark."""
-SHAPE_WIDTH = 2.0
-"""Difference of two mouths, per point in hundredths of the eye distance, over which they tell about each other."""
+NEAR_WIDTH, FAR_WIDTH = 2.0, 4.0
+"""Difference of two mouths, per point in hundredths of the eye distance, over which they tell about each other: neighbours in time, and any two."""
 TIME_WIDTH = 2.0
 """Frames over which neighbours in time tell more about each other than a like mouth elsewhere does."""
-TIME_SHARE = 0.7
-RIDGE = 0.05
+TIME_SHARE = 0.5
+RIDGE = 0.02
 KNOWN_FRAMES = 4.0
 """Frames that show a texel, at which it counts as known."""
 
@@ -82,9 +85,9 @@ def kernel(shapes: np.ndarray, frames: np.ndarray, known: np.ndarray, at: np.nda
     """(T, N) in 0..1: how much mouths tell about those that are known, by shape and by time."""
     points = max(known.shape[1] / 2, 1)
     square = (shapes**2).sum(1)[:, None] + (known**2).sum(1)[None] - 2 * shapes @ known.T
-    alike = np.exp(-0.5 * np.maximum(square, 0) / (points * SHAPE_WIDTH**2))
     near = np.exp(-0.5 * ((frames[:, None] - at[None]) / TIME_WIDTH) ** 2)
-    return (alike * (1 - TIME_SHARE + TIME_SHARE * near)).astype(np.float32)
+    square = np.maximum(square, 0) / points
+    return ((1 - TIME_SHARE) * np.exp(-0.5 * square / FAR_WIDTH**2) + TIME_SHARE * near * np.exp(-0.5 * square / NEAR_WIDTH**2)).astype(np.float32)
 
 
 def fit_mouth(crops: np.ndarray, seen: np.ndarray, shapes: np.ndarray, frames: np.ndarray, shade: np.ndarray) -> MouthModel | None:
@@ -99,6 +102,7 @@ def fit_mouth(crops: np.ndarray, seen: np.ndarray, shapes: np.ndarray, frames: n
     crops, seen, shapes, frames = crops[opened], seen[opened], shapes[opened].astype(np.float32), frames[opened].astype(np.int32)
     background = np.broadcast_to(shade.astype(np.float32), (*seen.shape[1:], 3))
     images = fit_masked(crops, seen, background, COMPONENTS)
+    images = replace(images, noise=max(images.noise, NOISE**2))
     latents = images.encode(crops, seen)
     centre = latents.mean(0)
     gram = kernel(shapes, frames, shapes, frames) + RIDGE * np.eye(len(frames))

@@ -14,6 +14,7 @@ from mien.neural.edit import EditSettings, ShotEditor
 from mien.neural.latent.eigen import EigenFit
 from mien.neural.level2 import SIZE, TextureLayer, TextureModel, expression_groups, group_maps, weight_map
 from mien.neural.media import PlateReader
+from mien.neural.mouth.layer import _parting, _seam
 from mien.neural.mouth.model import fit_mouth
 from mien.neural.progress import Silent
 from mien.neural.rendering import FaceLayer
@@ -164,6 +165,25 @@ def test_upper_teeth_stay_on_the_skull(shot):
     assert np.abs(filled.patch[inside].astype(int) - plate[window]).mean() < 6
 
 
+def test_teeth_part_where_they_meet():
+    way = np.repeat(np.linspace(0.01, 0.99, 99), 20)
+    for seam in (0.4, 0.6, 0.75):
+        assert _seam(np.where(np.abs(way - seam) < 0.04, 0.2, 0.8), way) == pytest.approx(seam, abs=0.04)
+    assert _seam(np.full(len(way), 0.8), way) > 0.65 and _seam(way[:9], way[:9]) > 0.65  # upper teeth alone, and a slit
+    # Lips at 100 and 120, teeth meet at 112; now the upper lip is at 98, the lower at 138, the jaw went down by 16.
+    low, high = _parting(0.6, 100, 120, 98, 138, 0.0, 16.0)
+    assert (low, high) == (pytest.approx(14 / 40, abs=0.01), pytest.approx(30 / 40, abs=0.01))
+
+
+def test_parted_teeth_bare_the_dark(shot):
+    """Between the lips an opened mouth is darker than the same mouth bent with its lips, and not a flat colour."""
+    plate, layer, editor = rendered(shot, texture="off")
+    bent = rendered(shot, texture="off", mouth="off")[1]
+    changed = (layer.patch != bent.patch).any(2)
+    filled, was = (x.patch[changed].astype(float).mean(1) for x in (layer, bent))
+    assert np.percentile(filled, 10) < 0.8 * np.percentile(was, 10) and filled.std() > 10
+
+
 def test_the_mouths_amount_and_lock(shot):
     _, none, _ = rendered(shot, texture="off", mouth_amount=0.0)
     _, bent, _ = rendered(shot, texture="off", mouth="off")
@@ -191,8 +211,9 @@ def test_no_open_frame_no_model():
 # -- the bake -------------------------------------------------------------------------------------------------------------
 
 def test_the_hash_knows_the_settings_and_the_models(shot):
-    hashes = [rendered(shot, **s)[2].content_hash(4) for s in ({}, {"texture": "off"}, {"texture": "full"}, {"mouth": "off"}, {"texture_strength": 0.5},
-                                                             {"mouth_amount": 0.5}, {"mouth_frame": 2}, {"shape_strength": 0.5})]
+    hashes = [rendered(shot, **s)[2].content_hash(4) for s in ({}, {"texture": "off"}, {"texture": "full"}, {"mouth": "off"},
+                                                             {"texture_strength": 0.5}, {"mouth_amount": 0.5}, {"mouth_frame": 2},
+                                                             {"shape_strength": 0.5})]
     assert len(set(hashes)) == len(hashes)
     assert rendered(shot)[2].content_hash(4) == hashes[0]  # fitted once, loaded since: the same bytes
 
