@@ -4,6 +4,8 @@
     python benchmarks/shape_gan_quality.py [ACTOR ...]      of the shipped weights and of actor folders: one column each, LIE by emotion
     python benchmarks/shape_gan_quality.py --mouth FOLDER   trains on from the shipped weights with lambda_mouth 0, 1, 4, into FOLDER; prints
                                                             a table and draws docs/images/shape_gan_mouth.svg (the trend of Fig. 6 and Table 3)
+
+With `--take angry=SHOT`, a solved take of an actor: what G(c, 0) takes from it, and how near G(G(c, 0), e) comes to it again, for every column.
 """
 
 from __future__ import annotations
@@ -12,14 +14,16 @@ import argparse
 from pathlib import Path
 
 from mien.mesh.editor import ShapeEditor
+from mien.mesh.emotion import EMOTIONS
 from mien.mesh.model import FaceModel, load_model
 from mien.mesh.shape_gan import ACTOR_WEIGHTS, WEIGHTS, ShapeGan
+from mien.mesh.shot import Shot, Solve
 from mien.neural.charts import bar_chart
 from mien.neural.progress import Silent
 from mien.neural.shape_gan.cast import cast_data
 from mien.neural.shape_gan.command import train_shape
 from mien.neural.shape_gan.config import CastConfig
-from mien.neural.shape_gan.judge import judged, lip_vertices, mesh_lie, mouth_trade, train_judge
+from mien.neural.shape_gan.judge import acted_cycle, judged, lip_vertices, mesh_lie, mouth_trade, train_judge
 
 FIRST = 10_000
 """Actors from here on are trained on by nobody but the judge."""
@@ -50,9 +54,17 @@ def print_table(found: dict[str, dict[str, float]], words: dict[str, str]) -> No
         print(f"| {text} |" + "|".join(f" {f[key]:.3f} " for f in found.values()) + "|")
 
 
+def take(text: str) -> tuple[str, Path]:
+    name, _, folder = text.partition("=")
+    if name not in EMOTIONS or not folder:
+        raise argparse.ArgumentTypeError(f"{text!r} is no EMOTION=SHOT")
+    return name, Path(folder)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("actors", nargs="*", type=Path)
+    parser.add_argument("--take", type=take, action="append", default=[], metavar="EMOTION=SHOT")
     parser.add_argument("--mouth", type=Path, metavar="FOLDER")
     parser.add_argument("--iterations", type=int, default=2000, help="of each training of --mouth")
     parser.add_argument("--judge", type=int, default=80, help="actors that the judge learns from")
@@ -61,13 +73,19 @@ def main() -> None:
     model = load_model()
     if args.mouth is None:
         paths = {"shipped": WEIGHTS} | {a.name: a / ACTOR_WEIGHTS for a in args.actors}
-        table(model, {name: ShapeGan(model, path) for name, path in paths.items() if path.exists()}, args.judge, args.count)
+        editors: dict[str, ShapeEditor] = {name: ShapeGan(model, path) for name, path in paths.items() if path.exists()}
+        for emotion, folder in args.take:
+            solve = Solve.load(Shot.load(folder))
+            for name, editor in editors.items():
+                away, left = acted_cycle(model, editor, solve.alpha, solve.beta[solve.solved], EMOTIONS.index(emotion))
+                print(f"{folder.name}, {emotion}, {name}: {away:.2f} mm taken away, {left:.2f} mm off when given back")
+        table(model, editors, args.judge, args.count)
         return
     start = args.mouth / "start"
     start.mkdir(parents=True, exist_ok=True)
     for path, name in ((WEIGHTS, ACTOR_WEIGHTS), (WEIGHTS.with_suffix(".json"), "generator.json")):
         (start / name).write_bytes(path.read_bytes())
-    editors: dict[str, ShapeEditor] = {}
+    editors = {}
     for value in MOUTHS:
         folder = args.mouth / f"mouth_{value:g}"
         if not (folder / ACTOR_WEIGHTS).exists():

@@ -105,6 +105,16 @@ def judged(model: FaceModel, editor: ShapeEditor, judge: Judge, data: Coefficien
             "expression": float(np.mean(np.concatenate(strength))), "lie": float(np.mean(list(linear.values())))}
 
 
+def acted_cycle(model: FaceModel, editor: ShapeEditor, alpha: np.ndarray, beta: np.ndarray, emotion: int) -> tuple[float, float]:
+    """Of a solved take (T, B) that was acted with an emotion at 1, RMS over frames and vertices in mm: what G(c, 0) takes away, and how far
+    G(G(c, 0), e) is from c (the second half of eq. 3): how well the generator knows this actor's way of showing it."""
+    label = np.zeros((len(beta), len(EMOTIONS)), np.float32)
+    rest = editor.generate(alpha, beta, label)
+    label[:, emotion] = 1
+    back = editor.generate(*rest, label)
+    return float(np.sqrt(mean_square(model, rest[0] - alpha, rest[1] - beta))), float(np.sqrt(mean_square(model, back[0] - alpha, back[1] - beta)))
+
+
 def lip_vertices(model: FaceModel) -> np.ndarray:
     """What a judge of the lips alone sees."""
     return np.flatnonzero(model.regions["lips"] > 0.5)[::LIPS_EVERY]

@@ -12,7 +12,7 @@ from mien.mesh.model import load_model
 from mien.mesh.shape_gan import WEIGHTS
 from mien.neural.shape_gan.cast import cast_data
 from mien.neural.shape_gan.config import CastConfig
-from mien.neural.shape_gan.judge import judged, lip_vertices, mesh_lie, mouth_trade, train_judge
+from mien.neural.shape_gan.judge import acted_cycle, judged, lip_vertices, mesh_lie, mouth_trade, train_judge
 
 FIRST = 10_000
 """Actors from here on are trained on by nobody but the judge."""
@@ -65,7 +65,7 @@ class NoEdit:
     name = "none"
 
     def generate(self, alpha, beta, emotion):
-        return np.repeat(alpha[None], len(beta), 0), beta
+        return np.broadcast_to(alpha, (len(beta), alpha.shape[-1])), beta
 
 
 def test_mouth_trade(model):
@@ -73,6 +73,10 @@ def test_mouth_trade(model):
     judge = judge_of(model, 15, 300, lip_vertices(model))
     data = cast_data(model, CastConfig(takes=1, frames=20), FIRST + 1000, 1)
     still, moved = (mouth_trade(model, editor, judge, data) for editor in (NoEdit(), make_editor("analytic", model)))
+    acted = data.beta[data.emotion[:, 2] > 0.9]
+    assert acted_cycle(model, NoEdit(), data.alpha[0], acted, 2) == (0, 0)
+    away, off = acted_cycle(model, make_editor("analytic", model), data.alpha[0], acted, 2)
+    assert 1 < away < 4 and off < 0.6 * away  # what the recipes take for the lasting part is about what they give
     assert still["gap_mm"] == 0 and still["lips"] == pytest.approx(1) and abs(still["disgusted"]) < 0.3 and still["right"] < 0.2
     assert moved["gap_mm"] > 0.3 and moved["lowest"] < moved["lips"] < 1 and moved["disgusted"] > 0.6 and moved["right"] > 0.5
 
