@@ -10,7 +10,8 @@ MODULES = ("ui.properties", "ui.preferences", "operators.engine", "operators.eng
            "operators.live", "operators.preview", "operators.presets", "operators.difference", "operators.compare", "operators.result",
            "operators.composite", "operators.show_scene", "operators.occlusion", "operators.occlusion_frames", "operators.deliver",
            "operators.deliver_layers", "operators.handover", "operators.help", "operators.sound", "operators.actor", "operators.pins",
-           "ui.panels", "ui.lists", "ui.steps", "ui.pins", "ui.finish", "ui.timeline", "ui.handover", "ui.help", "ui.actor", "ui.overlay")
+           "operators.pinning", "ui.panels", "ui.lists", "ui.steps", "ui.pins", "ui.finish", "ui.timeline", "ui.handover", "ui.help",
+           "ui.actor", "ui.overlay")
 """What the extension adds, in the order of registration: each module has CLASSES, and may have `register()` and `unregister()`."""
 
 

@@ -8,7 +8,7 @@ import gpu
 import numpy as np
 from gpu_extras.batch import batch_for_shader
 
-from ..operators import backends, pins, shots
+from ..operators import backends, pinning, pins, shots
 from .common import PROBLEM, STALE, Step, current, running, text
 
 ROWS = 8
@@ -60,7 +60,7 @@ class MIEN_PT_pins(Step, bpy.types.Panel):
         if pins.problem_of(folder):
             text(layout, context, pins.problem_of(folder), PROBLEM)
         layout.operator_context = "INVOKE_DEFAULT"
-        active = pins.HAND is not None
+        active = pinning.HAND is not None
         layout.operator("mien.pin_landmarks", text="Done Pinning" if active else "Pin Landmarks", icon="PINNED", depress=active)
         if active:
             text(layout, context, "Drag a dot to where it belongs. Ctrl click or X takes a pin away.")
@@ -70,7 +70,7 @@ class MIEN_PT_pins(Step, bpy.types.Panel):
 
     def draw_list(self, known: pins.Pins) -> None:
         """The pinned frames."""
-        if not known.frames and not pins.HAND:
+        if not known.frames and not pinning.HAND:
             return
         column = self.layout.column(align=True)
         for number in sorted(known.frames)[:ROWS]:
@@ -86,11 +86,11 @@ class MIEN_PT_pins(Step, bpy.types.Panel):
 
 def draw() -> None:
     """The draw handler of all 3D views: the dots, while landmarks are being pinned."""
-    context, hand = bpy.context, pins.HAND
+    context, hand = bpy.context, pinning.HAND
     face = shots.active_face(context) if hand is not None else None
     if hand is None or face is None or shots.absolute(face.mien.shot_folder) != hand.folder:
         return
-    frame = pins.frame_of(context.area, context.scene, face)
+    frame = pinning.frame_of(context.area, context.scene, face)
     found = pins.dots(hand.folder, context.scene.frame_current)
     info = shots.shot_info(hand.folder)
     if frame is None or found is None or info.shot is None:
@@ -100,7 +100,7 @@ def draw() -> None:
     under = ids == hand.hover
     if hand.dragged is not None:
         places[under] = hand.dragged
-    at, scale = pins.to_region(frame, info.shot.plate, places), context.preferences.system.ui_scale
+    at, scale = pinning.to_region(frame, info.shot.plate, places), context.preferences.system.ui_scale
     gpu.state.blend_set("ALPHA")
     for which, colour, size in ((~held & ~under, FREE, 2.5), (held & ~under, HELD, 5.0), (under, UNDER if not held[under].any() else HELD, 6.5)):
         diamonds(at[which], (size + 1.2) * scale, RIM)

@@ -54,6 +54,12 @@ def pins(blender):
     return pins
 
 
+@pytest.fixture
+def pinning(blender):
+    from mien.operators import pinning
+    return pinning
+
+
 def looked(pins):
     """As after the half second for which a look at the disk is trusted."""
     from mien.operators import shots
@@ -73,11 +79,11 @@ def test_dots_lie_where_the_solve_has_the_landmarks(pins, shot, face):
     assert pins.dots(shot.folder, FIRST + 400) is None
 
 
-def test_plate_and_view_are_each_others_inverse(pins, shot):
+def test_plate_and_view_are_each_others_inverse(pinning, shot):
     frame, places = (100.0, 50.0, 292.0, 158.0), np.array([[0.0, 0.0], [96.0, 54.0], [10.5, 40.25]])
-    at = pins.to_region(frame, shot.plate, places)
+    at = pinning.to_region(frame, shot.plate, places)
     assert at[0].tolist() == [100, 158] and at[1].tolist() == [292, 50], "the plate's first pixel is at the upper left"
-    assert np.allclose([pins.to_plate(frame, shot.plate, *p) for p in at], places)
+    assert np.allclose([pinning.to_plate(frame, shot.plate, *p) for p in at], places)
 
 
 def test_a_pin_is_in_the_folder_at_once_and_moves_its_dot(pins, shot, face):
@@ -150,7 +156,7 @@ def event(kind, value="PRESS", at=(0, 0), ctrl=False):
     return SimpleNamespace(type=kind, value=value, mouse_x=at[0], mouse_y=at[1], ctrl=ctrl)
 
 
-def test_dragging_a_dot_pins_it_and_x_takes_it_away(blender, pins, shot, face, monkeypatch):
+def test_dragging_a_dot_pins_it_and_x_takes_it_away(pins, pinning, shot, face):
     """The operator's own handling of events, over a view that is known."""
     frame = (0.0, 0.0, 192.0, 108.0)
     solve = Solve.load(shot)
@@ -159,16 +165,16 @@ def test_dragging_a_dot_pins_it_and_x_takes_it_away(blender, pins, shot, face, m
     looked(pins)
     context = SimpleNamespace(scene=SimpleNamespace(frame_current=FIRST + 2), preferences=SimpleNamespace(system=SimpleNamespace(ui_scale=1.0)),
                               screen=SimpleNamespace(areas=[]))
-    hand = pins.Hand(shot.folder)
+    hand = pinning.Hand(shot.folder)
     me = SimpleNamespace(_area=Panes, _mine=hand, report=lambda *_: None)
     for name in ("_inside", "_nearest", "_set"):
-        setattr(me, name, functools.partial(getattr(pins.MIEN_OT_pin_landmarks, name), me))
+        setattr(me, name, functools.partial(getattr(pinning.MIEN_OT_pin_landmarks, name), me))
 
     def send(*args, **more):
-        return pins.MIEN_OT_pin_landmarks._handle(me, context, event(*args, **more), face, frame)
+        return pinning.MIEN_OT_pin_landmarks._handle(me, context, event(*args, **more), face, frame)
 
     place = pins.dots(shot.folder, FIRST + 2)[1][1]
-    x, y = pins.to_region(frame, shot.plate, place[None])[0] + (10, 20)
+    x, y = pinning.to_region(frame, shot.plate, place[None])[0] + (10, 20)
     assert send("LEFTMOUSE", at=(x + 40, y - 40)) == {"PASS_THROUGH"}, "beside every dot a click is Blender's"
     assert send("MOUSEMOVE", "NOTHING", at=(x + 3, y)) == {"PASS_THROUGH"} and hand.hover == 263
     assert send("LEFTMOUSE", at=(x, y)) == {"RUNNING_MODAL"} and hand.dragged is not None
