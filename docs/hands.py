@@ -7,7 +7,9 @@ for a timer to step through: Blender handles the events and draws between two st
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterable
+from pathlib import Path
 
 import bpy
 
@@ -146,3 +148,70 @@ class Hands:
 def matches(seen: str, wanted: str) -> bool:
     """`wanted` is a property, or an operator with the first of its arguments where that matters: "mien.compare(mode='OVER'"."""
     return seen == wanted or seen.startswith(wanted if "(" in wanted else f"{wanted}(")
+
+
+class Desk:
+    """Blender's window as a script uses it: with the hands, or `quick`, by the operators that the buttons call."""
+
+    def __init__(self, window: bpy.types.Window, quick: bool):
+        self.window, self.quick = window, quick
+        self.hands = Hands(window)
+
+    def area(self, kind: str) -> bpy.types.Area:
+        return max((a for a in self.window.screen.areas if a.type == kind), key=lambda a: a.width * a.height)
+
+    def press(self, wanted: str, across: float = 0.5, **quick: str) -> Steps:
+        """The button of an operator in the sidebar; `quick`: what a file browser would give it."""
+        if self.quick:
+            name, _, arguments = wanted.partition("(")
+            self.call(name, **dict(re.findall(r"(\w+)='(\w+)'", arguments)), **quick)
+            yield 0.5
+        else:
+            yield from self.hands.find(wanted, self.area("VIEW_3D"), across=across)
+            yield from self.hands.click()
+
+    def call(self, name: str, **arguments: object) -> None:
+        """An operator as its button calls it."""
+        area = self.area("VIEW_3D")
+        family, _, operator = name.partition(".")
+        with bpy.context.temp_override(window=self.window, area=area, region=next(r for r in area.regions if r.type == "WINDOW")):
+            getattr(getattr(bpy.ops, family), operator)("EXEC_DEFAULT" if family == "wm" else "INVOKE_DEFAULT", **arguments)
+
+    def roll(self, turns: int) -> None:
+        """The sidebar down, where no search for a button has done it."""
+        area = self.area("VIEW_3D")
+        with bpy.context.temp_override(window=self.window, area=area, region=next(r for r in area.regions if r.type == "UI")):
+            for _ in range(turns):
+                bpy.ops.view2d.scroll_down()
+
+    def point(self, wanted: str) -> Steps:
+        """The pointer over a property in the sidebar, at the value's place."""
+        yield from self.hands.find(wanted, self.area("VIEW_3D"), across=0.7)
+
+    def away(self) -> Steps:
+        """The pointer where it brings up no tooltip and hides nothing."""
+        yield from self.hands.move(self.window.width * 0.72, self.window.height - 6)
+        yield 0.3
+
+    def browse(self, path: Path) -> Steps:
+        """In the file browser that is open: the folder and the name, which are set as one types them, then Return over the list."""
+        if self.quick:
+            return
+        yield lambda: any(a.type == "FILE_BROWSER" for a in self.window.screen.areas)
+        yield 1.0
+        area = self.area("FILE_BROWSER")
+        params = area.spaces.active.params
+        params.directory, params.filename = bytes(path.parent), path.name
+        area.tag_redraw()
+        yield from self.hands.move(area.x + area.width * 0.6, area.y + area.height * 0.3)
+        yield from self.hands.key("RET")
+        yield lambda: not any(a.type == "FILE_BROWSER" for a in self.window.screen.areas)
+
+    def go_to(self, frame: int) -> Steps:
+        if self.quick:
+            self.window.scene.frame_set(frame)
+            return
+        yield from self.hands.find_along("frame_current", self.area("DOPESHEET_EDITOR"))
+        yield from self.hands.key("RET")
+        yield from self.hands.write(str(frame))
+        yield lambda: self.window.scene.frame_current == frame

@@ -2,12 +2,13 @@
 """The pictures of the manual and the tutorial, from the real application: the tutorial itself, played with mouse and keyboard.
 
     blender --enable-event-simulate --window-geometry 0 0 1600 900 --python docs/screenshots.py -- [--engine PYTHON] [--plate clip.mp4]
-        [--out docs/images] [--all FOLDER]
+        [--out docs/images] [--all FOLDER] [--quick]
 
 Mien must be installed and switched on. Without --plate the demo's plate is made first, as the tutorial does; a shot folder beside a given plate is
-taken along. --out takes the pictures that the docs show, --all every step's, as PNG. Where Blender cannot read its own window (its pictures are
-black, as with software OpenGL), name a command that takes a file name: --grab "import -window root". Works in a temporary folder, changes no
-preferences on disk, and ends Blender when it is done. Exits with 1, and says why, when a step does not do what the tutorial promises.
+taken along. --quick calls the buttons' operators in the place of looking for them with the pointer. --out takes the pictures that the docs show,
+--all every step's, as PNG. Where Blender cannot read its own window (its pictures are black, as with software OpenGL), name a command that takes a
+file name: --grab "import -window root". Works in a temporary folder, changes no preferences on disk, and ends Blender when it is done. Exits with 1,
+and says why, when a step does not do what the tutorial promises.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import bpy
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from hands import Hands, Steps
+from hands import Desk, Steps
 
 WIDTH = 1280
 """Of the docs' pictures, pixels."""
@@ -46,7 +47,7 @@ def module(name: str):
     return importlib.import_module(f"{package}.{name}")
 
 
-class Tour:
+class Tour(Desk):
     """The tutorial as a generator: it yields seconds, or what it waits for, and Blender draws meanwhile."""
 
     def __init__(self, options: argparse.Namespace, folder: Path):
@@ -57,44 +58,11 @@ class Tour:
         view = bpy.context.preferences.view
         view.show_splash, view.ui_scale, view.render_display_type, view.filebrowser_display_type = False, 0.9, "AREA", "SCREEN"
         bpy.context.preferences.use_preferences_save = False
-        self.window = bpy.context.window_manager.windows[0]
-        self.hands = Hands(self.window)
+        super().__init__(bpy.context.window_manager.windows[0], options.quick)
         self.number = 0
         self.times: dict[str, float] = {}
 
     # -- the window -----------------------------------------------------------------------------------------------------------
-
-    def area(self, kind: str) -> bpy.types.Area:
-        return max((a for a in self.window.screen.areas if a.type == kind), key=lambda a: a.width * a.height)
-
-    def press(self, wanted: str, across: float = 0.5, kind: str = "VIEW_3D") -> Steps:
-        """The button of an operator in the sidebar."""
-        yield from self.hands.find(wanted, self.area(kind), across=across)
-        yield from self.hands.click()
-        if self.engine.STATE.error:
-            raise RuntimeError(self.engine.STATE.error)
-
-    def point(self, wanted: str) -> Steps:
-        """The pointer over a property in the sidebar, at the value's place."""
-        yield from self.hands.find(wanted, self.area("VIEW_3D"), across=0.7)
-
-    def away(self) -> Steps:
-        """The pointer where it brings up no tooltip and hides nothing."""
-        yield from self.hands.move(self.window.width * 0.72, self.window.height - 6)
-        yield 0.3
-
-    def browse(self, path: Path) -> Steps:
-        """In the file browser that is open: the folder and the name, which are set as one types them, then Return over the list."""
-        yield lambda: any(a.type == "FILE_BROWSER" for a in self.window.screen.areas)
-        yield 1.0
-        area = self.area("FILE_BROWSER")
-        params = area.spaces.active.params
-        params.directory, params.filename = bytes(path.parent), path.name
-        area.tag_redraw()
-        yield from self.picture(f"browse {path.name}")
-        yield from self.hands.move(area.x + area.width * 0.6, area.y + area.height * 0.3)
-        yield from self.hands.key("RET")
-        yield lambda: not any(a.type == "FILE_BROWSER" for a in self.window.screen.areas)
 
     def job(self) -> Steps:
         """Wait for the running job; fail when it fails."""
@@ -102,12 +70,6 @@ class Tour:
         yield lambda: not self.engine.STATE.running
         if self.engine.STATE.error:
             raise RuntimeError(self.engine.STATE.error)
-
-    def go_to(self, frame: int) -> Steps:
-        yield from self.hands.find_along("frame_current", self.area("DOPESHEET_EDITOR"))
-        yield from self.hands.key("RET")
-        yield from self.hands.write(str(frame))
-        yield lambda: self.window.scene.frame_current == frame
 
     def picture(self, name: str) -> Steps:
         """The window, once it has been drawn: into --all, and where `name` is a file of the docs, as a JPEG of their width into --out."""
@@ -144,7 +106,7 @@ class Tour:
         next(r for r in area.regions if r.type == "UI").active_panel_category = "Mien"  # a tab's letters have no button to find
         yield 0.5
         yield from self.picture("tutorial_1_panel")
-        yield from self.press("wm.save_as_mainfile")
+        yield from self.press("wm.save_as_mainfile", filepath=str(self.folder / "tutorial.blend"))
         yield from self.browse(self.folder / "tutorial.blend")
         yield 0.5
         if Path(bpy.data.filepath) != self.folder / "tutorial.blend":
@@ -157,7 +119,8 @@ class Tour:
     def footage(self) -> Steps:
         plate = self.options.plate
         if plate is None:
-            yield from self.open_panel("mien.demo_plate", "mien.track")
+            if not self.quick:
+                yield from self.open_panel("mien.demo_plate", "mien.track")
             yield from self.press("mien.demo_plate")
             yield from self.job()
         else:
@@ -165,7 +128,7 @@ class Tour:
             shutil.copyfile(plate, beside)
             if plate.with_suffix(".mien").exists():
                 shutil.copytree(plate.with_suffix(".mien"), beside.with_suffix(".mien"))
-            yield from self.press("mien.choose_plate")
+            yield from self.press("mien.choose_plate", filepath=str(beside))
             yield from self.browse(beside)
         yield 0.5
         yield from self.away()
@@ -215,6 +178,9 @@ class Tour:
     def animate(self) -> Steps:
         for frame, letter, emotion in ((20, "H", "happy"), (70, "S", "sad")):
             yield from self.go_to(frame)
+            if self.quick:
+                self.call("mien.key_preset", emotion=emotion)
+                continue
             yield from self.hands.find("mien.key_emotion", self.area("VIEW_3D"), across=0.25)
             x, top = self.hands.place
             yield from self.hands.find("mien.sound", self.area("VIEW_3D"))
@@ -232,7 +198,9 @@ class Tour:
                 raise RuntimeError(f"no four keys of {emotion}")
         yield from self.away()
         yield from self.picture("keyed")
-        yield from self.slide()
+        if not self.quick:
+            yield from self.slide()
+        yield from self.go_to(40)
         yield from self.curves()
 
     def slide(self) -> Steps:
@@ -271,7 +239,10 @@ class Tour:
         yield from self.hands.move(low.x + low.width / 2, low.y + low.height / 2)
         yield from self.hands.key("HOME")
         yield from self.centre()
-        yield from self.hands.find("mien.angry", self.area("VIEW_3D"), across=0.7)
+        if self.quick:
+            self.roll(13)
+        else:
+            yield from self.hands.find("mien.key_emotion", self.area("VIEW_3D"), across=0.25)
         yield from self.away()
         yield from self.picture("tutorial_4_emotion")
 
@@ -296,9 +267,12 @@ class Tour:
         yield self.shown
         self.times["first picture"] = time.perf_counter() - start
         yield from self.picture("tutorial_5_result")
-        for _ in range(3):  # how long an artist waits
-            yield from self.point("mien.fear")
-            yield from self.hands.drag(25)
+        for value in (0.3, 0.6, 0.9):  # how long an artist waits
+            if self.quick:
+                self.face.mien.fear = value
+            else:
+                yield from self.point("mien.fear")
+                yield from self.hands.drag(25)
             start = time.perf_counter()
             yield self.shown
             self.times[f"slider at {self.face.mien.fear:.2f} to picture"] = self.result.running().picture.seconds
@@ -326,9 +300,8 @@ class Tour:
         yield 1.0
         yield from self.away()
         yield from self.picture("composite built")
-        if not (self.window.screen.areas and self.shots.stage_scene(bpy.context, "composite")):
-            raise RuntimeError("there is no composite")
-        yield from self.open_panel("mien.show_scene", "mien.bake(")
+        if not self.quick:
+            yield from self.open_panel("mien.show_scene", "mien.bake(")
         yield from self.away()
         yield from self.picture("composite panel")
         yield from self.press("mien.show_scene(stage='composite'")
@@ -344,10 +317,13 @@ class Tour:
         yield from self.away()
         yield from self.picture("tutorial_7_composite")
         movie = self.folder / "review.mp4"
-        yield from self.hands.find("mien.show_scene", nodes)
-        yield from self.hands.click()
+        if self.quick:
+            bpy.ops.mien.show_scene(stage="shot")
+        else:
+            yield from self.hands.find("mien.show_scene", nodes)
+            yield from self.hands.click()
         yield lambda: any(a.type == "VIEW_3D" for a in self.window.screen.areas)
-        yield from self.press("mien.deliver")
+        yield from self.press("mien.deliver", filepath=str(movie))
         yield from self.browse(movie)
         yield 2.0
         yield from self.picture("delivering")
@@ -371,6 +347,7 @@ def main() -> None:
     arguments.add_argument("--out", type=Path, help="folder for the pictures that the docs show")
     arguments.add_argument("--all", type=Path, help="folder for a picture of every step")
     arguments.add_argument("--engine", default="")
+    arguments.add_argument("--quick", action="store_true", help="call operators, do not look for their buttons")
     arguments.add_argument("--plate", type=Path, help="footage in the place of the demo's; not tracked with a shot folder beside it")
     arguments.add_argument("--grab", default="", help="a command that writes a picture of the screen")
     options = arguments.parse_args(sys.argv[sys.argv.index("--") + 1:] if "--" in sys.argv else [])
