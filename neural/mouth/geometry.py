@@ -24,8 +24,6 @@ ABOVE = 0.35
 """Part of the crop that lies above the middle of the closed mouth."""
 CHIN = (152, 148, 377, 175, 199, 200)
 """Landmarks that go with the jaw."""
-LIP_SHARE = 1.0
-"""How far lower teeth follow the lower lip in an edit, the rest the chin: rigidly, so that no rim opens between lip and teeth."""
 EDGE = 0.06
 """Part of the way between the lips that is left to them on each side: a tracked contour is never exact."""
 UPPER_FADE, LOWER_FADE = (0.35, 0.85), (0.15, 0.65)
@@ -69,6 +67,8 @@ class MouthGeometry:
         self.upper_middle = upper[third : len(upper) - third]
         self.lower_middle = lower[third : len(lower) - third]
         self._neutral = model.neutral(alpha).astype(np.float64)
+        self._ring_moves = model.expression[:, self.ring, :2].astype(np.float64)
+        self._chin_moves = model.expression[:, self._chin, :2].astype(np.float64).mean(1)
         inside = set(map(int, rows.ravel()))
         self.triangles = np.array([t for t in mesh.triangles[mesh.face_count :] if inside & set(map(int, t))], np.int32)
         way = np.zeros((model.vertex_count + mesh.extra, 1), np.float32)
@@ -87,17 +87,16 @@ class MouthGeometry:
         """(V, 2) -> (V + extra, 2): with the points between the lips."""
         return self._mesh.points(xy)
 
-    def _frontal(self, beta: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-        """(n, 2) crop pixels of vertices on the face that looks straight ahead: l' of section 3.5.2."""
-        move = np.tensordot(beta.astype(np.float64), self.model.expression[:, vertices, :2], 1)
-        return (self._neutral[vertices, :2] + move - self._origin) * self.scale
+    def _frontal(self, beta: np.ndarray) -> np.ndarray:
+        """(n, 2) crop pixels of the ring on the face that looks straight ahead: l' of section 3.5.2."""
+        return (self._neutral[self.ring, :2] + np.tensordot(beta.astype(np.float64), self._ring_moves, 1) - self._origin) * self.scale
 
     def _jaw(self, beta: np.ndarray) -> np.ndarray:
-        return np.tensordot(beta.astype(np.float64), self.model.expression[:, self._chin, :2], 1).mean(0) * self.scale
+        return beta.astype(np.float64) @ self._chin_moves * self.scale
 
     def pose(self, beta: np.ndarray, xy: np.ndarray) -> MouthPose | None:
         """The mouth of a frame as filmed: beta (B,), xy (V, 2) the vertices on the picture; None where they fit no projective transform."""
-        homography, _ = cv2.findHomography(xy[self.ring].astype(np.float64), self._frontal(beta, self.ring), 0)
+        homography, _ = cv2.findHomography(xy[self.ring].astype(np.float64), self._frontal(beta), 0)
         if homography is None or not np.isfinite(homography).all():
             return None
         return self._described(homography, xy, self._jaw(beta))
@@ -109,8 +108,8 @@ class MouthGeometry:
         return self._described(filmed.homography, after, filmed.jaw + move[1] - move[0])
 
     def middle_of_jaw(self, xy: np.ndarray) -> np.ndarray:
-        """(2,) pixels: between the lower lip and the chin."""
-        return LIP_SHARE * xy[self.lower_middle].mean(0) + (1 - LIP_SHARE) * xy[self._chin].mean(0)
+        """(2,) pixels: the middle of the lower lip, with which lower teeth go in an edit, rigidly, so that no rim opens between lip and teeth."""
+        return xy[self.lower_middle].mean(0)
 
     def jaw_move(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """(2,) pixels by which an edit moves the lower teeth."""
