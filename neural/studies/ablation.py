@@ -100,12 +100,17 @@ class Ablation:
 
 
 def ablation(folder: Path, controls: Mapping[str, float], *, settings: EditSettings = EditSettings(), actors: Mapping[str, Path] | None = None,
-             references: Sequence[Path] = (), frames: tuple[int, int] | None = None, weights: Weights = Weights(), report: Reporter) -> Ablation:
+             references: Sequence[Path] = (), frames: tuple[int, int] | None = None, parts: Sequence[str] = (), weights: Weights = Weights(),
+             report: Reporter) -> Ablation:
     """Measure the edit without each of its parts.
 
     controls: of EmotionCurves, held over the shot; actors: name -> actor folder, each a further column with the shape GAN; references: takes
-    that show the wanted emotion. Raises MienError.
+    that show the wanted emotion; parts: what to leave out, one at a time, all of PARTS where empty. Raises MienError.
     """
+    wanted = [p for p in PARTS if not parts or p.name.removeprefix("without ") in parts]
+    for name in parts:
+        if name not in {p.name.removeprefix("without ") for p in PARTS}:
+            raise MienError(f"There is no part '{name}'; use one of {', '.join(p.name.removeprefix('without ') for p in PARTS)}.")
     shot = solved_shot(folder)
     indices = chosen_frames(shot, frames)
     count = shot.plate.frame_count
@@ -121,7 +126,7 @@ def ablation(folder: Path, controls: Mapping[str, float], *, settings: EditSetti
 
     add(FULL, "the edit as it is delivered", settings, controls)
     known = set(settings.__dataclass_fields__)
-    for part in PARTS:
+    for part in wanted:
         lacking = [n for n in part.settings or {} if n not in known]
         if lacking:
             absent[part.name] = f"this version of Mien has no setting {', '.join(lacking)}"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,10 @@ def add_studies(add: AddCommand, emotions: ParseEmotions) -> None:
     _settings(p)
     p.add_argument("--variant", type=_named_folder, action="append", default=[], metavar="NAME=FOLDER",
                    help="one more column: an actor folder, such as one trained with another lambda_mouth (more than one may be given)")
+    p.add_argument("--part", action="append", default=[], metavar="NAME",
+                   help="a part that is left out: level 1, level 2, smoothing, hold on the lips, teeth, soft mask (each in turn)")
+    p.add_argument("--texture-borrow", type=unit, default=0.0, metavar="X",
+                   help="amount of the emotion directions in the actor folder, learnt from labelled takes, 0 to 1 (0)")
     p.add_argument("--reference", type=Path, action="append", default=[], metavar="CLIP", help="a take in which the actor shows the wanted emotion")
     add_weights(p)
 
@@ -161,9 +166,9 @@ def _sweep(args: argparse.Namespace, terminal: Console) -> None:
 def _ablation(args: argparse.Namespace, terminal: Console) -> None:
     from . import ablation
     from .run import by_name, comparison
-    result = ablation.ablation(args.shot, _controls(args), settings=_chosen(args), actors=dict(args.variant), references=args.reference,
-                               frames=args.frames,
-                               weights=weights_of(args), report=terminal)
+    settings = replace(_chosen(args), texture_borrow=args.texture_borrow)
+    result = ablation.ablation(args.shot, _controls(args), settings=settings, actors=dict(args.variant), references=args.reference,
+                               frames=args.frames, parts=args.part, weights=weights_of(args), report=terminal)
     ablation.write(result, html=args.html, json=args.json)
     tell_table(*comparison(ablation.ROWS, {k: by_name(v) for k, v in result.measures.items()}), terminal)
     for name, why in result.absent.items():

@@ -83,6 +83,12 @@ class TestAblation:
         assert all(v.from_first > 0 for v in without_parts.run.variants[1:])
         assert {v.name for v in without_parts.run.variants} | set(without_parts.absent) == {"full", *(p.name for p in ablation.PARTS)}
 
+    def test_chosen_parts_alone(self, solved_portrait):
+        result = ablation.ablation(solved_portrait, HAPPY, frames=(3, 5), parts=["level 1", "teeth"], report=Silent())
+        assert set(result.measures) | set(result.absent) == {"full", "without level 1", "without teeth"}
+        with pytest.raises(MienError, match="no part 'hair'; use one of level 1, level 2"):
+            ablation.ablation(solved_portrait, HAPPY, parts=["hair"], report=Silent())
+
     def test_report(self, without_parts, tmp_path):
         data = check_files(ablation.write, without_parts, tmp_path, "ablation")
         assert set(data["variants"]) == set(without_parts.measures) and data["controls"] == HAPPY
