@@ -259,6 +259,8 @@ class Tour(Desk):
             yield from self.away()
             yield from self.picture(name)
             yield from self.press(wanted, across)
+        if self.quick:
+            self.roll(6)
         yield from self.press("mien.result_preview")
         yield from self.centre()
         yield 0.5
