@@ -178,11 +178,11 @@ class Desk:
             getattr(getattr(bpy.ops, family), operator)("EXEC_DEFAULT" if family == "wm" else "INVOKE_DEFAULT", **arguments)
 
     def roll(self, turns: int) -> None:
-        """The sidebar down, where no search for a button has done it."""
+        """The sidebar down (up where negative), where no search for a button has done it."""
         area = self.area("VIEW_3D")
         with bpy.context.temp_override(window=self.window, area=area, region=next(r for r in area.regions if r.type == "UI")):
-            for _ in range(turns):
-                bpy.ops.view2d.scroll_down()
+            for _ in range(abs(turns)):
+                (bpy.ops.view2d.scroll_down if turns > 0 else bpy.ops.view2d.scroll_up)()
 
     def point(self, wanted: str) -> Steps:
         """The pointer over a property in the sidebar, at the value's place."""

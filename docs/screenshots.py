@@ -292,6 +292,8 @@ class Tour(Desk):
         return not preview.waiting_for(self.result.wanted_of(self.face, self.window.scene.frame_current))
 
     def finish(self) -> Steps:
+        if self.quick:
+            self.roll(-60)
         yield from self.press("mien.bake")
         yield from self.away()
         yield lambda: self.engine.STATE.fraction > 0.5 or not self.engine.STATE.running
