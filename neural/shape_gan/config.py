@@ -78,7 +78,7 @@ class TrainConfig:
     """iterations between two checkpoints"""
 
 
-FINE_TUNE: dict[str, Any] = {"iterations": 4_000, "lr": 2e-4, "r": 3e3, "lead": 500}
+FINE_TUNE: dict[str, Any] = {"iterations": 3_000, "lr": 2e-4, "r": 3e3, "lead": 500}
 """Settings whose default is another one when the training starts from trained weights."""
 
 AT_LEAST: dict[str, float] = {"iterations": 1, "batch": 2, "critic_steps": 1, "hidden": 1, "log_every": 1, "save_every": 1, "actors": 1,
