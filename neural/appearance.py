@@ -17,12 +17,12 @@ from typing import IO
 import cv2
 import numpy as np
 
-from ..mesh.camera import place
 from ..mesh.editor import smooth
 from ..mesh.emotion import EMOTIONS
 from ..mesh.errors import MienError
 from ..mesh.files import read_json, read_npz, write_json, write_npz
 from ..mesh.shot import Shot, Solve, Track
+from .filmed import filmed
 from .latent.eigen import EigenFit, EigenImages
 from .latent.working import to_working
 from .level2 import COMPONENTS as TEXTURE_COMPONENTS
@@ -69,11 +69,8 @@ class ShotFaces:
 
     def vertices(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Vertices as filmed (V, 2) pixels, locked onto the landmarks, and in camera axes (V, 3) metres."""
-        s = self.solve
-        pose = s.rotation[index].astype(np.float64), s.translation[index].astype(np.float64)
-        points = place(self.renderer.model.shape(s.alpha, s.beta[index]).astype(np.float64), *pose)
-        xy = s.camera.project(points)
-        return xy + self.renderer.lock(xy, self.track.landmarks[index].astype(np.float64), self.trust(index)), points
+        xy, offset, points = filmed(self.renderer, self.solve, self.track, self.trust, index)
+        return xy + offset, points
 
     def key(self, *more: object) -> str:
         """Changes when anything that a model is fitted to changes."""
@@ -155,8 +152,9 @@ class SkinSamples:
     def fit(self, report: Reporter) -> tuple[EigenImages, np.ndarray, np.ndarray]:
         """The eigen model of the frames' textures, their latents (N, L) and how often each texel is seen (S, S). Call it once."""
         left = np.array(sorted(self._missing), int)
-        for _ in reported(ordered_map(self.take, self._faces.frames(left)), report, "textures", len(left)):
-            pass
+        if len(left):
+            for _ in reported(ordered_map(self.take, self._faces.frames(left)), report, "textures", len(left)):
+                pass
         fit = EigenFit(self._mask, TEXTURE_COMPONENTS, self._base)
         fit.add_rows(self._rows)
         model, seen = fit.model(), np.zeros(self._mask.size, np.float32)

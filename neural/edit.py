@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..mesh.camera import place
 from ..mesh.editor import EDITORS, edit_shape, shot_editor, smooth
 from ..mesh.emotion import EmotionCurves
 from ..mesh.errors import MienError
 from ..mesh.model import FaceModel, load_model
 from ..mesh.shot import Shot, Solve, Track
 from .appearance import ShotFaces, SkinSamples, shot_mouth, shot_texture_model, skin_to_learn
+from .filmed import filmed
 from .full_texture import FullTexture, shot_latents
 from .glasses import GLASSES_CHOICES, GlassesHold, wears_glasses
 from .level2 import TextureLayer, TextureModel
@@ -155,17 +155,14 @@ class ShotEditor:
         """Model vertices of a frame on the picture as filmed and as edited, (V, 2) pixels, and the edited depths (V,); None at rest."""
         if not self.edit.active[index]:
             return None
-        s, r = self.solve, self.renderer
-        pose = s.rotation[index].astype(np.float64), s.translation[index].astype(np.float64)
-        before, _ = r.project(s.alpha, s.beta[index], *pose)
+        s = self.solve
+        before, offset, _ = filmed(self.renderer, s, self.track, self.trust, index)
         part = np.float32(self.settings.shape_strength)
         shape = self.model.shape(s.alpha + part * self.edit.alpha[index], s.beta[index] + part * self.edit.beta[index])
-        after_points = place(shape.astype(np.float64), *pose)
-        after = s.camera.project(after_points)
+        after, depth = self.renderer.project_shape(shape, s.rotation[index].astype(np.float64), s.translation[index].astype(np.float64))
         if self.hold is not None:
             after = self.hold(before, after)
-        offset = r.lock(before, self.track.landmarks[index].astype(np.float64), self.trust(index))
-        return before + offset, after + offset, after_points[:, 2].astype(np.float32)
+        return before + offset, after + offset, depth.astype(np.float32)
 
     def layer(self, index: int, plate: np.ndarray) -> FaceLayer | None:
         """The face layer of a frame over its plate (H, W, C); None when the frame stays as it is."""

@@ -8,9 +8,9 @@ import numba
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..mesh.camera import place
 from ..mesh.model import FaceModel
 from ..mesh.shot import Shot, Solve, Track
+from .filmed import filmed
 from .media import PlateReader, display8
 from .progress import Reporter
 from .rendering import PlateRenderer
@@ -136,11 +136,8 @@ def shot_texture(shot: Shot, model: FaceModel, track: Track, solve: Solve, repor
     for done, frame in enumerate(reader.chosen(chosen)):
         report.step("texture", done, len(chosen))
         index, rgb = frame.index, display8(frame.pixels, shot.plate.linear)
-        pose = solve.rotation[index].astype(np.float64), solve.translation[index].astype(np.float64)
-        points = place(model.shape(solve.alpha, solve.beta[index]).astype(np.float64), *pose)
-        xy = solve.camera.project(points)
-        locked = xy + renderer.lock(xy, track.landmarks[index].astype(np.float64), trust(index))
-        texture, visible = unwrap(rgb, locked, points, trust.hidden(index))
+        xy, offset, points = filmed(renderer, solve, track, trust, index)
+        texture, visible = unwrap(rgb, xy + offset, points, trust.hidden(index))
         textures.append(texture)
         seen.append(visible > 0.5)
     report.step("texture", len(chosen), len(chosen))

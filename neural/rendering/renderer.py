@@ -70,7 +70,11 @@ class PlateRenderer:
 
     def project(self, alpha: np.ndarray, beta: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Model vertices on the picture: (V, 2) float64 pixels and (V,) depths, metres."""
-        p = place(self.model.shape(alpha, beta).astype(np.float64), rotation, translation)
+        return self.project_shape(self.model.shape(alpha, beta), rotation, translation)
+
+    def project_shape(self, shape: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same of vertices (V, 3) in the head frame."""
+        p = place(shape.astype(np.float64), rotation, translation)
         return self.camera.project(p), p[:, 2]
 
     def lock(self, xy: np.ndarray, landmarks: np.ndarray, trust: np.ndarray | None = None) -> np.ndarray:
