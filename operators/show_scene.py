@@ -45,9 +45,10 @@ class MIEN_OT_show_scene(bpy.types.Operator):
         if scene is None:
             self.report({"ERROR"}, "That scene is not in this file any more; press Build Composite or Deliver to make it again.")
             return {"CANCELLED"}
+        left = context.scene
+        scene.frame_current = min(max(left.frame_current, scene.frame_start), scene.frame_end)  # the frame in view stays in view
         if context.window is None:  # a script in background mode
             return {"FINISHED"}
-        left = context.scene
         name = WORKSPACES.get(self.stage, left.get(CAME_FROM, ""))
         if self.stage != "shot" and stage_of(left) == "shot":
             scene[CAME_FROM] = context.workspace.name

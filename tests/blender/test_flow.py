@@ -212,7 +212,9 @@ def test_from_the_shot_to_its_composite_and_back(blender, saved, make_shot, quic
     assert common.next_action(there)[0] == "mien.deliver", "not Import Face: the face is in the shot's own scene"
     with blender.context.temp_override(scene=composite):
         assert not blender.ops.mien.import_face.poll()
+    home.frame_set(1007)
     assert blender.ops.mien.show_scene(stage="composite") == {"FINISHED"}
+    assert composite.frame_current == 1007
     blender.data.scenes.remove(composite)
     with pytest.raises(RuntimeError, match="not in this file any more; press Build Composite"):
         blender.ops.mien.show_scene(stage="composite")
