@@ -335,6 +335,10 @@ class Tour(Desk):
         if not movie.exists():
             raise RuntimeError(self.engine.STATE.error or "nothing was delivered")
         yield from self.picture("delivered")
+        rendered = self.area("IMAGE_EDITOR")
+        yield from self.hands.move(rendered.x + rendered.width / 2, rendered.y + rendered.height / 2)
+        yield from self.hands.key("ESC")  # from the render back to the view
+        yield lambda: any(a.type == "VIEW_3D" for a in self.window.screen.areas)
         self.area("GRAPH_EDITOR").ui_type = "SEQUENCE_EDITOR"
         yield from self.press("mien.show_scene(stage='delivery'")
         yield 0.5
