@@ -129,7 +129,7 @@ def measure_openings(faces: ShotFaces, sheet: Path | None = None, emotion: str =
     place. `sheet`: where a picture of openings from the most closed lips is written, plate above, edit below.
     """
     shot = faces.shot
-    editor = ShotEditor(shot, EmotionCurves.constant(shot.plate.frame_count, **{emotion: 1.0}, mouth=0.0), EditSettings(), Silent())
+    editor = ShotEditor(shot, EmotionCurves.constant(shot.plate.frame_count, **{emotion: 1.0}), EditSettings(), Silent())
     geometry = MouthGeometry(faces.renderer.mesh, faces.solve.alpha)
     start, end = max((s for s in faces.solve.segments), key=lambda s: s[1] - s[0])
     before, made, own, shown = None, [], [], []

@@ -35,7 +35,7 @@ SEAM_LEAST = 20
 """Pixels of the mouth below which nothing tells."""
 SIDES = (0.35, 0.9)
 """The same way, over which the dark between parting teeth ends."""
-PARTED = 0.8
+PARTED = 0.65
 """How dark it gets: the most of DARK that is laid over."""
 TOP_SHARE = 0.1
 """Part of the open mouths whose upper lip is higher than what counts as the highest one seen."""
