@@ -50,7 +50,7 @@ def test_names_in_bold_are_those_of_the_interface(blender, repository: Path, pag
     known = names(blender, repository)
     starts = tuple(name.split("…")[0] for name in known if "…" in name and len(name.split("…")[0]) > 8)
     text = (repository / "docs" / page).read_text(encoding="utf-8")
-    for line in text.splitlines():
+    for line in re.sub(r"(?<!\n)\n *(?![\n|-])", " ", text).splitlines():  # a name may go over the end of a line
         for name in re.findall(r"\*\*([^*]+)\*\*", line):
             heading = line.startswith("- **") and page == "troubleshooting.md" and line.startswith(f"- **{name}**")
             plain = name.strip().rstrip(".").strip()
