@@ -35,6 +35,8 @@ SEAM_LEAST = 20
 """Pixels of the mouth below which nothing tells."""
 SIDES = (0.35, 0.9)
 """The same way, over which the dark between parting teeth ends."""
+WIDE_APART = (0.015, 0.035)
+"""How far the teeth part, in face widths, from where the plate's own line between them is drawn out to where the dark takes its place."""
 PARTED = 0.65
 """How dark it gets: the most of DARK that is laid over."""
 TOP_SHARE = 0.1
@@ -131,6 +133,7 @@ class MouthLayer:
         grid = np.stack(np.meshgrid(np.arange(x1 - x0, dtype=np.float32), np.arange(y1 - y0, dtype=np.float32)), -1) + field
         shown = cv2.remap(shown, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR)[..., None]
         torn = 1 - ramp(1 + np.gradient(field[..., 1], axis=0), *STRETCHED)[..., None].astype(np.float32)
+        torn = torn * np.float32(ramp(np.float64((jaw[1] - raised[1]) / face_width), *WIDE_APART))
         shown = shown * (1 - torn)
         made, known = self._decoded(self.latents(index, filmed, edited), edited, below, size, origin)
         depth = cv2.distanceTransform(opening.astype(np.uint8), cv2.DIST_L2, 3)[..., None]
