@@ -164,6 +164,11 @@ class MIEN_OT_selftest(JobOperator, bpy.types.Operator):
         return f"The engine works: Python {result['python']}, {result['device']}."
 
 
+def forget_test(_preferences: bpy.types.AddonPreferences, _context: bpy.types.Context) -> None:
+    """The update callback of the engine's Python: what was tested is another one now."""
+    MIEN_OT_selftest.report_found = {}
+
+
 class MIEN_OT_open_logs(bpy.types.Operator):
     """Show the folder of the engine's logs; the newest file is the last run"""
 

@@ -26,7 +26,7 @@ class MienPreferences(bpy.types.AddonPreferences):
     bl_idname = PACKAGE
 
     engine_python: bpy.props.StringProperty(
-        name="Engine Python", subtype="FILE_PATH",
+        name="Engine Python", subtype="FILE_PATH", update=engine_setup.forget_test,
         description="The Python program (3.11 or 3.12, with Mien's requirements) that tracks, solves and bakes, in a process of its own")
     base_python: bpy.props.StringProperty(
         name="Made from", subtype="FILE_PATH",

@@ -82,6 +82,14 @@ def test_the_test_says_what_is_missing_and_what_to_do(blender, monkeypatch) -> N
 
 
 @pytest.mark.long
+def test_another_python_is_not_shown_as_tested(blender, monkeypatch) -> None:
+    from mien.operators import engine_setup
+    from mien.ui import preferences
+    monkeypatch.setattr(engine_setup.MIEN_OT_selftest, "report_found", {"checks": [1]})
+    preferences.MienPreferences.__annotations__["engine_python"].keywords["update"](None, None)
+    assert engine_setup.MIEN_OT_selftest.report_found == {}
+
+
 def test_the_real_engine_is_fit(blender, monkeypatch) -> None:
     from mien.operators import engine_setup
     monkeypatch.setenv("MIEN_PYTHON", sys.executable)
