@@ -19,8 +19,9 @@ from ..rendering.renderer import FaceLayer, sample
 from .geometry import EDGE, HEIGHT, MouthGeometry, MouthPose, carry, ramp
 from .model import CAVITY, MouthModel
 
-SOFT = 0.003
-"""Softness of the lips' inner edge, as a part of the face's width."""
+SOFT, SOFT_LEAST = 0.003, 1.7
+"""Softness of the lips' inner edge, as a part of the face's width, and in pixels at least: small faces are as soft as the lens and the codec made
+them, and a crisper edge would stand out."""
 STILL, MOVED = 0.002, 0.010
 """Largest move of the inner lips, in face widths: below the first the plate's own mouth stays as it is, above the second it is made anew."""
 OPEN_FULL = 1500.0
@@ -114,11 +115,12 @@ class MouthLayer:
             return layer
         size, origin = (y1 - y0, x1 - x0), np.array([x0, y0])
         way, opening = g.between(g.mesh_points(after) - origin, size)
-        inside = _inward(opening, SOFT * face_width)
+        soft = max(SOFT * face_width, SOFT_LEAST)
+        inside = _inward(opening, soft)
         if not inside.any():
             return layer
         old_way, old_opening = g.between(g.mesh_points(before) - origin, size)
-        shown = _inward(old_opening & (old_way > EDGE) & (old_way < 1 - EDGE), SOFT * face_width)
+        shown = _inward(old_opening & (old_way > EDGE) & (old_way < 1 - EDGE), soft)
         # Upper teeth stand still, lower ones go with the jaw; where they part, what was between them is stretched.
         jaw, raised = g.jaw_move(before, after), self._raised(filmed, edited, before, after)
         across = g.across(after - origin, size)
