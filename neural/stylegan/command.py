@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from ...mesh.errors import MienError
-from ...mesh.shot import Shot
 from ..progress import Reporter
 from .config import PspConfig, StyleGanConfig, checked
 
@@ -69,6 +68,7 @@ def train_stylegan(shots: list[Path], output: Path, resume: bool, settings: Mapp
         raise MienError("LPIPS needs both of its files; give --lpips-network and --alexnet.")
     import numpy as np
 
+    from ...mesh.shot import Shot
     from ..latent.model import model_files
     from ..level2_train import load_takes
     from .actor import write_actor

@@ -84,9 +84,9 @@ def test_the_median_is_numpys():
 def test_the_lock_is_made_once_for_a_model_and_again_for_another():
     model = load_model()
     one, two = RenderMesh(model), RenderMesh(load_model())
-    assert one.lock is two.lock and not one.lock.flags.writeable
+    assert one.lock is two.lock and not one.lock.data.flags.writeable
     other = load_model()
     other.landmark_vertices = other.landmark_vertices.copy()
     other.landmark_vertices[0] = (other.landmark_vertices[0] + 1) % other.vertex_count
     changed = RenderMesh(other)
-    assert changed.lock is not one.lock and not np.array_equal(changed.lock, one.lock)
+    assert changed.lock is not one.lock and not np.array_equal(changed.lock.toarray(), one.lock.toarray())
