@@ -335,10 +335,13 @@ def shot_mouth(faces: ShotFaces, geometry: MouthGeometry, actor: Path | None, re
             return None
         latents = np.zeros((T, *model.images.latent_shape), np.float32)
         others.seek(0)
-        for crop in itertools.chain(crops, MouthCrop.all_in(others)):
-            expected = model.expected(crop.shape[None], np.array([crop.index]))
-            latents[crop.index] = model.images.encode(crop.atlas[None], crop.seen[None], expected.reshape(1, *model.images.latent_shape))[0]
-            seen[crop.index] = crop.seen.sum()
+
+        def encoded(crop: MouthCrop) -> tuple[int, np.ndarray, float]:
+            expected = model.expected(crop.shape[None], np.array([crop.index])).reshape(1, *model.images.latent_shape)
+            return crop.index, model.images.encode(crop.atlas[None], crop.seen[None], expected)[0], crop.seen.sum()
+
+        for index, latent, amount in ordered_map(encoded, itertools.chain(crops, MouthCrop.all_in(others))):
+            latents[index], seen[index] = latent, amount
     for start, end in faces.solve.segments:
         latents[start:end] = smooth(latents[start:end].reshape(end - start, -1)).reshape(latents[start:end].shape)
     if given is None:
