@@ -6,7 +6,8 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatPrope
 
 from ..mesh.emotion import DEFAULTS
 from ..mesh.model import model_names
-from ..operators import actor, backends, editors, live, shot_list, shots
+from ..operators import actor as training
+from ..operators import backends, editors, live, shot_list, shots
 from ..operators import difference as difference_map
 
 
@@ -98,13 +99,13 @@ def _models(_self: bpy.types.PropertyGroup, _context: bpy.types.Context, _typed:
 class MienTraining(bpy.types.PropertyGroup):
     """What the next training is of."""
 
-    kind: EnumProperty(name="Train", description="Which model of the actor", items=actor.KIND_ITEMS, default="texture", options=set())
+    kind: EnumProperty(name="Train", description="Which model of the actor", items=training.KIND_ITEMS, default="texture", options=set())
     takes: StringProperty(
         name="Takes", description="A solved shot folder, a table (clip, actor, emotion, level), or a folder of MEAD or RAVDESS; empty: this shot, "
         "or for the shape the virtual cast", subtype="FILE_PATH", options={"PATH_SUPPORTS_BLEND_RELATIVE"})
     actor: StringProperty(name="Actor", description="The folder that the training is written to", subtype="DIR_PATH",
                           options={"PATH_SUPPORTS_BLEND_RELATIVE"})
-    size: EnumProperty(name="Size", description="Pixels of the textures that a StyleGAN makes", items=actor.SIZE_ITEMS, default="256", options=set())
+    size: EnumProperty(name="Size", description="Pixels of the textures that a StyleGAN makes", items=training.SIZE_ITEMS, default="256", options=set())
     kimg: FloatProperty(name="Thousand Pictures", description="How many pictures a StyleGAN is shown", default=1000.0, min=0.001, soft_max=25000.0,
                         options=set())
 
