@@ -105,7 +105,8 @@ class MienTraining(bpy.types.PropertyGroup):
         "or for the shape the virtual cast", subtype="FILE_PATH", options={"PATH_SUPPORTS_BLEND_RELATIVE"})
     actor: StringProperty(name="Actor", description="The folder that the training is written to", subtype="DIR_PATH",
                           options={"PATH_SUPPORTS_BLEND_RELATIVE"})
-    size: EnumProperty(name="Size", description="Pixels of the textures that a StyleGAN makes", items=training.SIZE_ITEMS, default="256", options=set())
+    size: EnumProperty(name="Size", description="Pixels of the textures that a StyleGAN makes", items=training.SIZE_ITEMS, default="256",
+                       options=set())
     kimg: FloatProperty(name="Thousand Pictures", description="How many pictures a StyleGAN is shown", default=1000.0, min=0.001, soft_max=25000.0,
                         options=set())
 
