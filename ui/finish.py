@@ -59,29 +59,30 @@ class DeliverPanel:
 
 
 class Last(Step):
-    """A step that is there in the composite's and the delivery's scene as well."""
+    """A step that is there in the composite's and the delivery's scene as well, and done once its own scene is."""
+
+    stage: str
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return True
+
+    def state(self, context: bpy.types.Context) -> str:
+        return DONE if shots.stage_scene(context, self.stage) else OPEN
 
 
 class MIEN_PT_composite(CompositePanel, Last, bpy.types.Panel):
     bl_parent_id = "MIEN_PT_main"
     bl_order = 60
     bl_options = {"DEFAULT_CLOSED"}
-
-    def state(self, context: bpy.types.Context) -> str:
-        return DONE if shots.stage_scene(context, "composite") else OPEN
+    stage = "composite"
 
 
 class MIEN_PT_deliver(DeliverPanel, Last, bpy.types.Panel):
     bl_parent_id = "MIEN_PT_main"
     bl_order = 70
     bl_options = {"DEFAULT_CLOSED"}
-
-    def state(self, context: bpy.types.Context) -> str:
-        return DONE if shots.stage_scene(context, "delivery") else OPEN
+    stage = "delivery"
 
 
 class Beside:

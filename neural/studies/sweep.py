@@ -22,6 +22,7 @@ from ...mesh.shot import Shot, Solve
 from ..charts import line_chart
 from ..contact_sheet import evenly
 from ..edit import EditSettings, ShotEditor
+from ..filmed import filmed
 from ..jobs import plain
 from ..media import Frame, PlateReader, display8
 from ..metrics import face
@@ -180,13 +181,12 @@ def _mesh(editor: ShotEditor, index: int) -> np.ndarray:
 
 def _texture(editor: ShotEditor, unwrap: Unwrapper, rgb: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
     """The composited frame in UV space (256, 256, 3), and where it is seen."""
-    pose = editor.solve.rotation[index].astype(np.float64), editor.solve.translation[index].astype(np.float64)
-    points = place(_mesh(editor, index).astype(np.float64), *pose)
     shapes = editor.shapes(index)
-    if shapes is not None:
-        return unwrap(rgb, shapes[1], points)
-    xy = editor.solve.camera.project(points)
-    return unwrap(rgb, xy + editor.renderer.lock(xy, editor.track.landmarks[index].astype(np.float64), editor.trust(index)), points)
+    if shapes is None:
+        xy, offset, points = filmed(editor.renderer, editor.solve, editor.track, editor.trust, index)
+        return unwrap(rgb, xy + offset, points)
+    pose = editor.solve.rotation[index].astype(np.float64), editor.solve.translation[index].astype(np.float64)
+    return unwrap(rgb, shapes[1], place(_mesh(editor, index).astype(np.float64), *pose))
 
 
 def _labelled(crop: np.ndarray, text: str) -> np.ndarray:
