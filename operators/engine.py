@@ -238,13 +238,19 @@ class JobOperator:
         """Use the jobs' results; returns one sentence for the report. Raises MienError."""
         raise NotImplementedError
 
+    def kept(self, context: bpy.types.Context, results: list[dict[str, Any]]) -> None:
+        """Use the results of the jobs that were done, also where a later one failed or was cancelled; before `finished`."""
+
     def release(self) -> None:
         """After the last job, however it ended."""
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
             run = JobRun(self.engine(context), self.title, self.steps(context))
-            run.wait()
+            try:
+                run.wait()
+            finally:
+                self.kept(context, run.results)
         except MienError as error:
             return self._failed(error)
         return self._finish(context, run)
@@ -271,11 +277,13 @@ class JobOperator:
             done = self._run.advance()
         except MienError as error:
             self._leave(context)
+            self.kept(context, self._run.results)
             return self._failed(error)
         show_status(context, f"Mien: {STATE.title}: {STATE.text}  (Esc cancels)")
         if not done:
             return {"PASS_THROUGH"}
         self._leave(context)
+        self.kept(context, self._run.results)
         return self._finish(context, self._run)
 
     def cancel(self, context: bpy.types.Context) -> None:

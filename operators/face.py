@@ -64,10 +64,11 @@ def import_shot(scene: bpy.types.Scene, shot: Shot) -> ImportResult:
     dress(face, name, shot, result)
     show_plate(result, name, shot)
     settings = face.mien
-    settings.shot_folder = scene.mien.shot_folder = shots.stored_path(shot.folder.absolute())
+    settings.shot_folder = shots.stored_path(shot.folder.absolute())
+    shot_items.take(scene, settings.shot_folder, shots.stored_path(shot.plate_path))
     settings.camera, settings.solve_hash, settings.shown_hash = result.camera, shots.solve_hash(solve), ""
     settings.lost = ranges_text(frame_ranges([shot.frame_number(int(i)) for i in np.flatnonzero(~solve.solved)]))
-    scene.mien.plate, scene.mien.face = shots.stored_path(shot.plate_path), face
+    scene.mien.face = face
     shot_items.enlist(scene)
     first, last = scene.frame_start, scene.frame_end
     scene.frame_set(min(max(scene.frame_current, first), last))
@@ -286,7 +287,8 @@ def use_face(scene: bpy.types.Scene, face: bpy.types.Object, shot: Shot) -> None
     """Make an imported face the scene's shot in work."""
     set_scene(scene, shot)
     scene.camera = face.mien.camera or scene.camera
-    scene.mien.shot_folder, scene.mien.plate, scene.mien.face = face.mien.shot_folder, shots.stored_path(shot.plate_path), face
+    shot_items.take(scene, face.mien.shot_folder, shots.stored_path(shot.plate_path))
+    scene.mien.face = face
     shot_items.enlist(scene)
     scene.frame_set(min(max(scene.frame_current, scene.frame_start), scene.frame_end))
 

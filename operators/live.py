@@ -21,7 +21,7 @@ from ..mesh.live import LiveEditor
 from ..mesh.model import FaceModel
 from ..mesh.shot import Shot, Solve
 from . import shots
-from .editors import face_editor
+from .editors import actor_folder, face_editor
 from .face import EDIT_KEY, check_fit, make_edit_key, model_of
 from .parts import parts_of, write_edit
 from .sampling import held, sample_frames
@@ -86,7 +86,7 @@ def forget() -> None:
 
 def live_shot(face: bpy.types.Object) -> LiveShot | str:
     """The face's shot, or one sentence that says why there is no live edit."""
-    key = (str(shots.absolute(face.mien.shot_folder)), face.mien.solve_hash, face.mien.editor, face.mien.actor)
+    key = (str(shots.absolute(face.mien.shot_folder)), face.mien.solve_hash, face.mien.editor, str(actor_folder(face) or ""))
     if key not in _shots:
         try:
             _shots[key] = _read(face)

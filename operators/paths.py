@@ -21,20 +21,25 @@ TAG = "mien_shot"
 """Custom property of composite and delivery scenes: their shot folder."""
 
 
+def path_names(settings: bpy.types.PropertyGroup) -> list[str]:
+    """The properties of a group that hold paths; a face model may be a name or a path."""
+    kinds = ("FILE_PATH", "DIR_PATH")
+    return [p.identifier for p in settings.bl_rna.properties if p.type == "STRING" and (p.subtype in kinds or p.identifier == "model")]
+
+
 def rewrite(change: Callable[[str], str]) -> None:
     """Give every path of Mien in this file to `change`; linked data is left alone."""
-    for face in bpy.data.objects:
-        if face.library is None and face.mien.shot_folder:
-            face.mien.shot_folder = change(face.mien.shot_folder)
+    groups = [face.mien for face in bpy.data.objects if face.library is None and face.mien.shot_folder]
     for scene in bpy.data.scenes:
         if scene.library is not None:
             continue
         if scene.get(TAG):
             scene[TAG] = change(scene[TAG])
-        for holder in (scene.mien, *scene.mien.shots):
-            for name in ("plate", "shot_folder"):
-                if getattr(holder, name):
-                    setattr(holder, name, change(getattr(holder, name)))
+        groups += [scene.mien, scene.mien.training, *scene.mien.shots]
+    for group in groups:
+        for name in path_names(group):
+            if getattr(group, name):
+                setattr(group, name, change(getattr(group, name)))
 
 
 def moved(stored: str, before: str, after: str) -> str:
@@ -58,7 +63,13 @@ def find_again(folder: Path, solve: str) -> list[bpy.types.Object]:
     lost = [face for face in bpy.data.objects if face.library is None and shots.is_face(face) and face.mien.solve_hash == solve
             and not (shots.absolute(face.mien.shot_folder) / "shot.json").exists()]
     gone = {shots.absolute(face.mien.shot_folder) for face in lost}
-    rewrite(lambda stored: shots.stored_path(folder) if shots.absolute(stored) in gone else stored)
+
+    def change(stored: str) -> str:
+        path = shots.absolute(stored)
+        old = next((old for old in gone if path.is_relative_to(old)), None)  # the folder itself, or the actor in it
+        return stored if old is None else shots.stored_path(folder / path.relative_to(old))
+
+    rewrite(change)
     return lost
 
 

@@ -81,7 +81,7 @@ def choose_plate(scene: bpy.types.Scene, path: Path) -> Path:
     folder = find_plate_again(settings, plate) or folder_for(plate, Path(bpy.data.filepath).parent)
     if not settings.shot_folder or shots.absolute(settings.shot_folder) != folder:
         settings.face = None
-    settings.plate, settings.shot_folder = shots.stored_path(plate), shots.stored_path(folder)
+    shot_items.take(scene, shots.stored_path(folder), shots.stored_path(plate))
     shots.forget()
     shot_items.enlist(scene)
     return folder
@@ -152,10 +152,11 @@ class MIEN_OT_open_shot(bpy.types.Operator):
         shots.forget()
         found = paths.find_again(shot.folder, shots.shot_info(shots.absolute(str(shot.folder))).solve_hash)
         face = next((face for face in found if context.scene.objects.get(face.name) == face), None)
-        settings = context.scene.mien
-        settings.plate, settings.shot_folder, settings.face = shots.stored_path(shot.plate_path), shots.stored_path(shot.folder), face
+        shot_items.take(context.scene, shots.stored_path(shot.folder), shots.stored_path(shot.plate_path))
+        context.scene.mien.face = face
         shots.forget()
         shot_items.enlist(context.scene)
+        shot_items.enlist_others(context.scene, list(shot.face_folders().values()))
         shot_items.let_go(context)
         self.report({"INFO"}, f"The shot {shots.shot_name(shot.folder)} has {shot.plate.frame_count} frames.")
         return {"FINISHED"}

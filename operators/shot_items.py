@@ -10,14 +10,30 @@ import bpy
 
 from . import shots
 
-PER_SHOT = ("face_number", "focal_mm", "model")
-"""Settings of MienScene that each shot has for itself."""
+PER_SHOT = ("face_number", "focal_mm", "model", "landmarks", "rnet", "photometric")
+"""Settings of MienScene that each shot has for itself; those of the shots that are not in work are kept in their rows."""
 
 
 def find(scene: bpy.types.Scene, folder: str) -> int:
     """Index of the shot with that folder (as stored), -1 when it is not listed."""
     wanted = shots.absolute(folder) if folder else None
     return next((i for i, item in enumerate(scene.mien.shots) if wanted and shots.absolute(item.shot_folder) == wanted), -1)
+
+
+def take(scene: bpy.types.Scene, folder: str, plate: str) -> None:
+    """Make another shot (folder and plate as stored) the one in work. The settings of the last one stay with its row; its own come back, and a
+    new shot has the defaults, but for the first one, for which they were set while there was none."""
+    settings, index = scene.mien, find(scene, folder)
+    before = find(scene, settings.shot_folder)
+    if before != index or index < 0:
+        for name in PER_SHOT:
+            if before >= 0:
+                setattr(settings.shots[before], name, getattr(settings, name))
+            if index >= 0:
+                setattr(settings, name, getattr(settings.shots[index], name))
+            elif settings.shot_folder:
+                settings.property_unset(name)
+    settings.shot_folder, settings.plate = folder, plate
 
 
 def enlist(scene: bpy.types.Scene) -> None:
@@ -48,7 +64,9 @@ def enlist_others(scene: bpy.types.Scene, folders: Sequence[Path]) -> None:
         if find(scene, stored) < 0:
             item = settings.shots.add()
             item.shot_folder, item.plate, item.name = stored, settings.plate, shots.shot_name(folder)
-            item.focal_mm, item.model, item.face_number = settings.focal_mm, settings.model, int(folder.stem)
+            for name in PER_SHOT:
+                setattr(item, name, getattr(settings, name))
+            item.face_number = int(folder.stem)
 
 
 def faces_of(scene: bpy.types.Scene, item: bpy.types.PropertyGroup) -> list[bpy.types.Object]:

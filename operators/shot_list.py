@@ -11,7 +11,7 @@ from ..mesh.errors import MienError
 from ..mesh.shot import Shot
 from . import shots
 from .face import select_face, use_face
-from .shot_items import PER_SHOT, faces_of, find, let_go
+from .shot_items import PER_SHOT, faces_of, let_go, take
 
 
 def chosen(settings: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
@@ -21,12 +21,8 @@ def chosen(settings: bpy.types.PropertyGroup, context: bpy.types.Context) -> Non
     item = settings.shots[settings.shot_index]
     if settings.shot_folder and shots.absolute(item.shot_folder) == shots.absolute(settings.shot_folder):
         return
-    before = find(settings.id_data, settings.shot_folder)
-    for name in PER_SHOT:
-        if before >= 0:
-            setattr(settings.shots[before], name, getattr(settings, name))
-        setattr(settings, name, getattr(item, name))
-    settings.shot_folder, settings.plate, settings.face = item.shot_folder, item.plate, None
+    take(settings.id_data, item.shot_folder, item.plate)
+    settings.face = None
     faces = faces_of(settings.id_data, item)
     if faces:
         take_up(context, settings.id_data, faces[0])
@@ -65,6 +61,8 @@ class MIEN_OT_remove_shot(bpy.types.Operator):
         settings.shots.remove(index)
         settings.plate = settings.shot_folder = ""
         settings.face = None
+        for kept in PER_SHOT:
+            settings.property_unset(kept)
         if settings.shots:
             settings.shot_index = max(0, index - 1)
         self.report({"INFO"}, f"{name} is off the list; Open Shot Folder brings it back.")

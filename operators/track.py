@@ -88,9 +88,12 @@ class MIEN_OT_track(JobOperator, bpy.types.Operator):
             return [("solve", solve_params(context.scene)), learn]
         return [("track", track), ("solve", {"folder": track["folder"], **solve_options(context.scene)}), learn]
 
+    def kept(self, context: bpy.types.Context, results: list[dict[str, Any]]) -> None:
+        if results:
+            shot_items.enlist_others(context.scene, [Path(folder) for folder in results[0].get("others", {}).values()])
+
     def finished(self, context: bpy.types.Context, results: list[dict[str, Any]]) -> str:
         others = results[0].get("others", {})
-        shot_items.enlist_others(context.scene, [Path(folder) for folder in others.values()])
         more = f" {len(others) + 1} faces were tracked; the others are in the list of shots, press Solve there." if others else ""
         return solve_sentence(results[-2]) + more
 

@@ -81,19 +81,36 @@ def _is_face(_self: bpy.types.PropertyGroup, object: bpy.types.Object) -> bool:
     return shots.is_face(object)
 
 
-class MienShot(bpy.types.PropertyGroup):
+def _models(_self: bpy.types.PropertyGroup, _context: bpy.types.Context, _typed: str) -> list[str]:
+    return model_names()
+
+
+class ShotSettings:
+    """How a shot is tracked and solved: operators.shot_items.PER_SHOT. The scene has those of the shot in work, each row of the list its own."""
+
+    model: StringProperty(
+        name="Face Model", description="The face that is fitted to the plate: 'default', or one of your own; empty: as the preferences say",
+        search=_models, search_options={"SUGGESTION"})
+    face_number: IntProperty(
+        name="Face", description="Which face to follow when the plate shows several: 0 is the largest", default=0, min=0, soft_max=9)
+    focal_mm: FloatProperty(
+        name="Focal Length", description="Of the lens, in mm on a sensor 36 mm wide, if you know it; 0: found by the solve",
+        default=0.0, min=0.0, soft_max=300.0, precision=1, subtype="DISTANCE_CAMERA", unit="CAMERA")
+    landmarks: EnumProperty(name="Landmarks", description="What finds the points of the face when the plate is tracked", items=backends.LANDMARKS,
+                            default="mediapipe", options=set())
+    rnet: StringProperty(
+        name="R-Net", description="Checkpoint of Deep3DFaceRecon's network: a solve on a Basel Face Model starts from what it says; empty: from rest",
+        subtype="FILE_PATH", options={"PATH_SUPPORTS_BLEND_RELATIVE"})
+    photometric: BoolProperty(name="Refine on the Plate", description="After the solve, move every frame's face so that the skin itself lies still "
+                              "on the mesh; slower", options=set())
+
+
+class MienShot(ShotSettings, bpy.types.PropertyGroup):
     """A shot of the list."""
 
     plate: StringProperty(name="Plate", description="The footage of this shot", subtype="FILE_PATH", options={"PATH_SUPPORTS_BLEND_RELATIVE"})
     shot_folder: StringProperty(name="Shot Folder", description="Where this shot's track, solve and bake are kept", subtype="DIR_PATH",
                                 options={"PATH_SUPPORTS_BLEND_RELATIVE"})
-    face_number: IntProperty(name="Face", description="Which face of this shot is followed", min=0)
-    focal_mm: FloatProperty(name="Focal Length", description="Of this shot's lens in mm; 0: found by the solve", min=0.0)
-    model: StringProperty(name="Face Model", description="The face model of this shot's solve")
-
-
-def _models(_self: bpy.types.PropertyGroup, _context: bpy.types.Context, _typed: str) -> list[str]:
-    return model_names()
 
 
 class MienTraining(bpy.types.PropertyGroup):
@@ -111,7 +128,7 @@ class MienTraining(bpy.types.PropertyGroup):
                         options=set())
 
 
-class MienScene(bpy.types.PropertyGroup):
+class MienScene(ShotSettings, bpy.types.PropertyGroup):
     """The shot in view."""
 
     training: PointerProperty(type=MienTraining, name="Training", description="What the next training of an actor is of")
@@ -119,27 +136,11 @@ class MienScene(bpy.types.PropertyGroup):
     shots: CollectionProperty(type=MienShot, name="Shots", description="The shots of this scene")
     shot_index: IntProperty(name="Shot", description="The shot in work", update=shot_list.chosen, options=set())
     path_base: StringProperty(options={"HIDDEN"}, description="The folder that Mien's relative paths in this file are meant from")
-    model: StringProperty(
-        name="Face Model", description="The face that is fitted to the plate: 'default', or one of your own; empty: as the preferences say",
-        search=_models, search_options={"SUGGESTION"})
-
     plate: StringProperty(name="Plate", description="The footage: a movie, or one picture of a numbered sequence", subtype="FILE_PATH",
                           options={"PATH_SUPPORTS_BLEND_RELATIVE"})
     shot_folder: StringProperty(name="Shot Folder", description="Where the track, solve and bake of this plate are kept", subtype="DIR_PATH",
                                 options={"PATH_SUPPORTS_BLEND_RELATIVE"})
     face: PointerProperty(name="Face", description="The imported face of this shot", type=bpy.types.Object, poll=_is_face)
-    face_number: IntProperty(
-        name="Face", description="Which face to follow when the plate shows several: 0 is the largest", default=0, min=0, soft_max=9)
-    landmarks: EnumProperty(name="Landmarks", description="What finds the points of the face when the plate is tracked", items=backends.LANDMARKS,
-                            default="mediapipe", options=set())
-    rnet: StringProperty(
-        name="R-Net", description="Checkpoint of Deep3DFaceRecon's network: a solve on a Basel Face Model starts from what it says; empty: from rest",
-        subtype="FILE_PATH", options={"PATH_SUPPORTS_BLEND_RELATIVE"})
-    photometric: BoolProperty(name="Refine on the Plate", description="After the solve, move every frame's face so that the skin itself lies still "
-                              "on the mesh; slower", options=set())
-    focal_mm: FloatProperty(
-        name="Focal Length", description="Of the lens, in mm on a sensor 36 mm wide, if you know it; 0: found by the solve",
-        default=0.0, min=0.0, soft_max=300.0, precision=1, subtype="DISTANCE_CAMERA", unit="CAMERA")
 
 
 CLASSES = (MienObject, MienShot, MienTraining, MienScene)

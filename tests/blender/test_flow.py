@@ -146,16 +146,45 @@ def test_two_shots_in_a_file(blender, saved, make_shot, quick_engine) -> None:
     assert {s.folder for s in (one, two)} == {shots.absolute(f.mien.shot_folder) for f in shots.faces(blender.context.scene)}
 
 
+OF_A_SHOT = {"face_number": 2, "focal_mm": 35.0, "model": "ict", "landmarks": "face-alignment", "rnet": "//net.pth", "photometric": True}
+
+
 def test_settings_of_a_shot_stay_with_it(blender, saved, make_shot) -> None:
+    """Opened, imported, chosen in the list: each brings back what was set for that shot; a new one starts afresh."""
+    from mien.operators import shot_items
+    from mien.ui.properties import ShotSettings
+    assert set(OF_A_SHOT) == set(ShotSettings.__annotations__) == set(shot_items.PER_SHOT)
     one, two = make_shot("one", folder=saved.parent), make_shot("two", folder=saved.parent)
-    for shot in (one, two):
-        blender.ops.mien.open_shot(directory=str(shot.folder))
     settings = blender.context.scene.mien
-    settings.focal_mm, settings.model = 35.0, "ict"
+
+    def now() -> dict:
+        return {name: getattr(settings, name) for name in shot_items.PER_SHOT}
+    fresh = now()
+    settings.focal_mm = 50.0  # before any shot is there: it is meant for the first
+    blender.ops.mien.open_shot(directory=str(one.folder))
+    assert now() == {**fresh, "focal_mm": 50.0}
+    for name, value in OF_A_SHOT.items():
+        setattr(settings, name, value)
+    blender.ops.mien.open_shot(directory=str(two.folder))
+    assert now() == fresh
     settings.shot_index = 0
-    assert (settings.focal_mm, settings.model) == (0.0, "")
+    assert now() == OF_A_SHOT
+    blender.ops.mien.import_face()
+    first = settings.face
     settings.shot_index = 1
-    assert (settings.focal_mm, settings.model) == (35.0, "ict")
+    blender.ops.mien.import_face()
+    assert now() == fresh
+    settings.focal_mm = 24.0
+    blender.ops.mien.choose_plate(filepath=str(saved.parent / "footage/one.1001.png"))
+    assert now() == OF_A_SHOT
+    settings.shot_index = 1
+    assert now() == {**fresh, "focal_mm": 24.0}
+    blender.context.view_layer.objects.active = first
+    blender.ops.mien.import_face()
+    assert now() == OF_A_SHOT, "the active face's shot was imported again"
+    blender.ops.mien.remove_shot()
+    blender.ops.mien.remove_shot()
+    assert now() == fresh, "nothing of a shot that was taken off the list"
 
 
 def test_taking_a_shot_off_the_list_leaves_its_folder(blender, saved, make_shot) -> None:

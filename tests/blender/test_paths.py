@@ -50,6 +50,46 @@ def test_save_as_into_another_folder(blender, two_shots, tmp_path) -> None:
     check(blender, two_shots.parent)
 
 
+def test_every_path_goes_along(blender, two_shots, tmp_path) -> None:
+    """The actor of a face, the files of the shot's method, those of a training: whatever holds a path."""
+    from mien.operators import paths
+    scene = blender.context.scene
+    face, training = scene.mien.face, scene.mien.training
+    given = {(face.mien, "actor"): "//two.mien/actor", (scene.mien, "rnet"): "//nets/r.pth", (scene.mien.shots[0], "rnet"): "//nets/s.pth",
+             (scene.mien, "model"): "//models/a.npz", (scene.mien.shots[0], "model"): "ict", (training, "takes"): "//takes.csv",
+             (training, "actor"): "//actors/her"}
+    for (group, name), path in given.items():
+        setattr(group, name, path)
+    paths_of_groups = {(group.path_from_id(), name) for group in (face.mien, scene.mien, scene.mien.shots[0], training)
+                       for name in paths.path_names(group)}
+    covered = {(group.path_from_id(), name) for group, name in given}
+    assert {name for _, name in paths_of_groups} == {"plate", "shot_folder", "actor", "rnet", "model", "takes"} and covered <= paths_of_groups
+    elsewhere = tmp_path / "else" / "copy.blend"
+    elsewhere.parent.mkdir()
+    blender.ops.wm.save_as_mainfile(filepath=str(elsewhere))
+    for (group, name), path in given.items():
+        told = getattr(group, name)
+        assert told == (path if path == "ict" else f"//../shots and é/{path[2:]}")
+    blender.ops.wm.open_mainfile(filepath=str(elsewhere))
+    assert blender.context.scene.mien.face.mien.actor == "//../shots and é/two.mien/actor"
+
+
+def test_the_live_edit_outlives_a_save_elsewhere(blender, saved, make_shot, tmp_path) -> None:
+    """Saving tells the actor's path anew: the mesh keeps following the sliders."""
+    from mien.mesh.model import DEFAULT_MODEL_PATH
+    shot = make_shot("gan", folder=saved.parent, model=str(DEFAULT_MODEL_PATH))
+    blender.ops.mien.open_shot(directory=str(shot.folder))
+    blender.ops.mien.import_face()
+    face = blender.context.scene.mien.face
+    from mien.operators import live
+    face.mien.editor, face.mien.actor = "gan", "//gan.mien/actor"
+    elsewhere = tmp_path / "else" / "copy.blend"
+    elsewhere.parent.mkdir()
+    before = live.live_shot(face)
+    blender.ops.wm.save_as_mainfile(filepath=str(elsewhere))
+    assert live.live_shot(face) == before  # the same shot, or the same sentence that names the missing actor
+
+
 def test_save_a_copy_leaves_the_open_file_alone(blender, two_shots, tmp_path) -> None:
     elsewhere = tmp_path / "copy.blend"
     blender.ops.wm.save_as_mainfile(filepath=str(elsewhere), copy=True)
@@ -84,11 +124,13 @@ def test_a_shot_folder_renamed_by_hand_is_found_again(blender, two_shots) -> Non
     face = scene.mien.face
     face.mien.happy = 0.4
     face.keyframe_insert("mien.happy", frame=1001)
+    face.mien.actor = "//two.mien/actor"
     renamed = two_shots.parent / "two graded.mien"
     (two_shots.parent / "two.mien").rename(renamed)
     assert blender.ops.mien.open_shot(directory=str(renamed)) == {"FINISHED"}
     assert scene.mien.face == face
     assert shots.absolute(face.mien.shot_folder) == renamed
+    assert shots.absolute(face.mien.actor) == renamed / "actor", "the actor inside went along"
     assert [item.name for item in scene.mien.shots] == ["one", "two graded"]
     composite = next(s for s in blender.data.scenes if s.get("mien_shot"))
     assert shots.absolute(composite["mien_shot"]) == renamed
