@@ -27,16 +27,17 @@ COVER = 24
 
 
 class Manifest:
-    """manifest.json of a baked version: one content hash per frame number, and the settings that they were baked with."""
+    """manifest.json of a baked version: one content hash per frame number, and the settings and pictures of a mask that they were baked with."""
 
     def __init__(self, folder: Path):
         self.path = folder / "manifest.json"
         data = read_json(self.path) if self.path.exists() else {}
         self.frames: dict[str, str] = data.get("frames", {})
         self.settings: dict = data.get("settings", {})
+        self.masks: dict[str, str] = data.get("masks", {})
 
     def save(self) -> None:
-        write_json(self.path, {"schema": 1, "settings": self.settings, "frames": self.frames})
+        write_json(self.path, {"schema": 1, "settings": self.settings, "masks": self.masks, "frames": self.frames})
 
 
 def stale_frames(shot: Shot, editor: ShotEditor, manifest: Manifest) -> dict[int, str]:
@@ -60,7 +61,8 @@ def bake(folder: Path, *, settings: dict | None = None, frames: Sequence[Sequenc
     # What is about to be written over is struck off first: a bake that dies half-way must never pass an old hash off on a new file.
     for i in changed:
         manifest.frames.pop(str(shot.frame_number(i)), None)
-    manifest.settings = settings or {}
+    manifest.settings, mask = settings or {}, editor.trust.mask
+    manifest.masks = {str(shot.frame_number(i)): mask.frame_key(i) for i in range(shot.plate.frame_count)} if mask is not None else {}
     manifest.save()
     with atomic_path(shot.bake_folder / "emotion.npz") as temporary:  # the manifest's frames belong to these curves from here on
         shutil.copyfile(shot.emotion_path, temporary)

@@ -2,7 +2,8 @@
 """Which frames of the current version are baked, out of date, missing: told without the engine, quick enough to draw with.
 
 The engine keeps beside each version the curves that it was baked with. A frame is out of date when the controls differ from those on it or on a
-neighbour, which is as far as the smoothing of an edit reaches; other settings, or another solve, put every frame out of date.
+neighbour, which is as far as the smoothing of an edit reaches, or when the mask's picture is another one; other settings, or another solve, put every
+frame out of date.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def bake_state(face: bpy.types.Object | None, info: shots.ShotInfo | None) -> Ba
     """Of the current version of a shot; None when there is no shot. Without a face all that is baked counts as FRESH."""
     if info is None or info.shot is None:
         return None
-    key = (info.folder, info.shot.bake_version, info.baked_frames, repr(info.baked_settings), info.solve_hash, info.shot.plate.frame_count,
+    key = (info.folder, info.shot.bake_version, info.baked_frames, repr(info.baked_settings), repr(info.baked_masks), repr(info.masks), info.solve_hash, info.shot.plate.frame_count,
            face and (face.mien.solve_hash, shots.controls_hash(face), face.mien.bake_hash, repr(bake_params(face)["settings"])))
     uid = face.session_uid if face else 0
     if uid not in _known or _known[uid][0] != key:
@@ -90,7 +91,9 @@ def _changed(face: bpy.types.Object, info: shots.ShotInfo, shot: Shot) -> tuple[
     if shots.face_stale(face, info):
         return everything, "the shot was solved again since"
     same_settings = info.baked_settings == bake_params(face)["settings"]
-    if same_settings and face.mien.bake_hash == shots.controls_hash(face):
+    numbers = range(shot.plate.first_frame, shot.plate.first_frame + shot.plate.frame_count)
+    masked = np.array([info.masks.get(n) != info.baked_masks.get(n) for n in numbers])
+    if same_settings and face.mien.bake_hash == shots.controls_hash(face) and not masked.any():
         return ~everything, ""
     if shots.layered(face):  # NLA strips and drivers are too slow to evaluate here
         return everything, "an emotion or setting may have changed since"
@@ -104,7 +107,9 @@ def _changed(face: bpy.types.Object, info: shots.ShotInfo, shot: Shot) -> tuple[
     edited = ~(now.at_rest & baked.at_rest)
     if not same_settings:
         return with_neighbours(edited), "a setting changed since"
-    return with_neighbours(edited & differing(now, baked)), "an emotion changed since"
+    moved = with_neighbours(edited & differing(now, baked))
+    masked &= with_neighbours(edited)
+    return moved | masked, "an emotion changed since" if moved.any() else "the mask changed since"
 
 
 def differing(a: EmotionCurves, b: EmotionCurves) -> np.ndarray:

@@ -20,6 +20,7 @@ from ..mesh.errors import MienError
 from ..mesh.files import read_json
 from ..mesh.frames import frame_ranges, ranges_text
 from ..mesh.shot import Shot, Solve, Track, main_folder
+from . import masks
 from .appearance import appearance_settings
 
 LOOK_AGAIN = 0.5
@@ -101,6 +102,10 @@ class ShotInfo:
     """Numbers of the frames that the current version holds, of whatever settings and curves."""
     baked_settings: dict[str, Any] = field(default_factory=dict)
     """What they were baked with."""
+    baked_masks: dict[int, str] = field(default_factory=dict)
+    """Frame number -> hash of the mask's picture that it was baked with."""
+    masks: dict[int, str] = field(default_factory=dict)
+    """The same of the pictures that are there now."""
     versions: list[int] = field(default_factory=list)
 
     @property
@@ -127,7 +132,9 @@ def shot_info(folder: Path) -> ShotInfo:
     looked, stamp, info = _seen.get(folder, (-1e9, (), ShotInfo(folder)))
     if now - looked < LOOK_AGAIN:
         return info
-    current = tuple(_stamp(folder / name) for name in FILES) + (_stamp(info.shot.bake_folder / "manifest.json") if info.shot else None,)
+    current = tuple(_stamp(folder / name) for name in FILES)
+    if info.shot:
+        current += _stamp(info.shot.bake_folder / "manifest.json"), tuple(sorted(masks.mask_pictures(info.shot).items()))
     if current != stamp or looked < 0:
         info = _read(folder, info, [a == b for a, b in zip(current, stamp)])
     _seen[folder] = (now, current, info)
@@ -171,6 +178,8 @@ def _read(folder: Path, before: ShotInfo, same: Sequence[bool]) -> ShotInfo:
         if manifest.exists():
             data = read_json(manifest)
             info.baked_frames, info.baked_settings = frozenset(map(int, data.get("frames", ()))), data.get("settings", {})
+            info.baked_masks = {int(number): key for number, key in data.get("masks", {}).items() if key}
+        info.masks = masks.mask_keys(masks.mask_pictures(shot))
     except MienError as error:
         info.problem = str(error)
     return info

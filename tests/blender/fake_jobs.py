@@ -16,6 +16,7 @@ import numpy as np
 from mien.mesh.errors import MienError
 from mien.mesh.files import write_json
 from mien.mesh.shot import Shot
+from mien.neural.visibility import occlusion_mask
 
 
 def note(job, params):
@@ -59,7 +60,9 @@ def bake(params, report):
     shutil.copy(shot.emotion_path, shot.bake_folder / "emotion.npz")
     numbers = [shot.frame_number(i) for i in range(shot.plate.frame_count)]
     wanted = [n for n in numbers if not params.get("frames") or any(a <= n <= b for a, b in params["frames"])]
-    write_json(shot.bake_folder / "manifest.json", {"settings": params["settings"], "frames": {str(n): "x" for n in wanted}})
+    mask = occlusion_mask(shot)
+    masks = {} if mask is None else {str(n): mask.frame_key(n - numbers[0]) for n in numbers}
+    write_json(shot.bake_folder / "manifest.json", {"settings": params["settings"], "masks": masks, "frames": {str(n): "x" for n in wanted}})
     return {"baked": len(wanted), "total": len(numbers), "rest": 8, "jitter": 1.0, "version": shot.bake_version}
 
 

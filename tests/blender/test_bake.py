@@ -13,6 +13,7 @@ import pytest
 
 from mien.mesh.shot import Shot
 from mien.neural.client import Engine
+from mien.tests.blender.conftest import write_png
 
 FAKE = Path(__file__).with_name("fake_jobs.py")
 
@@ -42,6 +43,30 @@ def state(face):
 def key(face, frame: int, value: float, name: str = "happy") -> None:
     setattr(face.mien, name, value)
     face.keyframe_insert(f"mien.{name}", frame=frame)
+
+
+def test_the_frames_whose_mask_is_another_one(blender, face) -> None:
+    """Drawn, drawn anew, taken away: the strip tells the edited frames under it, as the engine will bake them."""
+    from mien.operators import shots
+    from mien.operators.bake_state import FRESH, STALE
+    folder = shots.absolute(face.mien.shot_folder) / "occlusion"
+    for frame in (1001, 1002, 1003):  # nothing to bake there
+        key(face, frame, 0.0)
+    blender.ops.mien.bake()
+    assert state(face).count(FRESH) == 12
+    for frame in range(1002, 1009):
+        write_png(folder / f"mask.{frame}.png", np.zeros((54, 96, 3), np.uint8))
+    assert state(face).runs == [(FRESH, 1001, 1002), (STALE, 1003, 1008), (FRESH, 1009, 1012)]  # 1004's edit reaches 1003
+    assert state(face).text.endswith("the mask changed since")
+    blender.ops.mien.bake()
+    assert state(face).count(FRESH) == 12
+    write_png(folder / "mask.1006.png", np.full((54, 96, 3), 255, np.uint8))
+    assert state(face).runs[1] == (STALE, 1006, 1006)
+    for picture in folder.iterdir():
+        picture.unlink()
+    assert state(face).runs[1] == (STALE, 1003, 1008)
+    blender.ops.mien.bake()
+    assert state(face).count(FRESH) == 12
 
 
 def test_the_frames_that_a_key_reaches(blender, face) -> None:
