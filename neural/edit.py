@@ -25,7 +25,7 @@ from .progress import Reporter
 from .rendering import FaceLayer, PlateRenderer, RenderSettings, behind_mask
 from .visibility import shot_trust
 
-RENDERER_VERSION = 4
+RENDERER_VERSION = 5
 """Raise it when the same input gives other pixels, so that old bakes are known to be out of date."""
 
 CHOICES = {"texture": ("on", "full", "off"), "mouth": ("fill", "off")}
@@ -170,9 +170,9 @@ class ShotEditor:
         layer = None if shapes is None else self.renderer.render(plate, *shapes, always=self.texture is not None)
         if layer is None or shapes is None:
             return None
-        before, after, depth = shapes
+        before, after, _ = shapes
         if self.texture is not None:
-            layer = self.texture.over(layer, index, self.edit.beta[index], self.emotions[index], after, depth)
+            layer = self.texture.over(layer, index, self.edit.beta[index], self.emotions[index])
         if self.mouth is not None:
             layer = self.mouth.over(layer, plate, index, self.solve.beta[index], before, after)
         return behind_mask(layer, plate, self.trust.hidden(index))

@@ -17,7 +17,7 @@ from ..mesh.files import check_arrays, read_json, read_npz, write_json, write_np
 from ..mesh.model import FaceModel
 from .appearance import ShotFaces, base_texture, unwrapped
 from .latent.working import from_working, to_working
-from .level2 import TextureModel, carry_to_picture, ramp, weight_map
+from .level2 import TextureModel, carry_to_picture, corners_of, ramp, weight_map
 from .parallel import ordered_map
 from .progress import Reporter
 from .rendering import FaceLayer
@@ -34,9 +34,8 @@ class FullTexture:
     def __init__(self, model: TextureModel, latents: np.ndarray, face: FaceModel, strength: float, borrow: float, linear: bool):
         """latents (T, L): w of each frame. strength: of the change with the expression; borrow: of the emotions' directions."""
         self._model, self._latents, self._strength, self._borrow, self._linear = model, latents, strength, borrow, linear
-        self._unwrap = Unwrapper(face, model.images.size[0])
-        self._weight = weight_map(self._unwrap)[..., None]
-        self._triangles = face.uv_triangles.astype(np.int32)
+        unwrap = Unwrapper(face, model.images.size[0])
+        self._weight, self._corners = weight_map(unwrap)[..., None], corners_of(unwrap)
 
     @cached_property
     def hash(self) -> str:
@@ -51,14 +50,14 @@ class FullTexture:
         change = self._strength * (beta @ m.expression) + self._borrow * (emotions @ m.emotions)
         return m.images.decode((self._latents[index] + change).astype(np.float32).reshape(1, *m.images.latent_shape))[0]
 
-    def over(self, layer: FaceLayer, index: int, beta: np.ndarray, emotions: np.ndarray, xy: np.ndarray, depth: np.ndarray) -> FaceLayer:
-        """The layer with the skin painted; xy (V, 2) pixels and depth (V,) of the edited face."""
+    def over(self, layer: FaceLayer, index: int, beta: np.ndarray, emotions: np.ndarray) -> FaceLayer:
+        """The layer with the skin painted."""
         strongest = max(float(np.abs(beta).max(initial=0)), float(np.abs(emotions).max(initial=0)))
         weight = self._weight * np.float32(ramp(np.float64(strongest), 0, FADE))
         if not weight.any():
             return layer
         texture = np.concatenate([weight * self.picture(index, beta, emotions), weight], 2)
-        carried = carry_to_picture(self._unwrap, self._triangles, texture, layer.box, xy, depth)
+        carried = carry_to_picture(layer, self._corners, texture)
         patch = layer.patch.copy()
         region, cover = patch[..., :3], carried[..., 3:]
         painted = to_working(region, self._linear) * (1 - cover) + carried[..., :3]

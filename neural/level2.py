@@ -24,7 +24,6 @@ from ..mesh.model import FaceModel
 from .latent import LatentImageModel, load_latent
 from .latent.eigen import EigenImages
 from .latent.working import from_working, to_working
-from .rendering.raster import rasterise
 from .rendering.renderer import FaceLayer
 from .texture import Unwrapper
 
@@ -43,8 +42,8 @@ BORDER = 0.025
 """Way from the texture's edge, lids and lips included, over which differences come in, as a part of its size."""
 DAMPED = {"lids_left": 0.8, "lids_right": 0.8, "brow_left": 0.6, "brow_right": 0.6, "lips": 0.6}
 """Region -> how much less it gets: lashes, hair and lips move against the skin, and a texture cannot follow them."""
-FINE = 350.0
-"""Pixels of face width above which differences are carried at half of the plate's resolution: they are smooth."""
+FINE = 500
+"""Pixels of a layer's width above which differences are carried at half of the plate's resolution: they are smooth."""
 TRUST_BLUR = 48
 """Maps of where a difference is shown are smoothed over a texture's size divided by this."""
 EXPLAINED, SEEN = (0.05, 0.35), (0.5, 0.95)
@@ -256,7 +255,7 @@ class TextureLayer:
         self._parts = [_Part.of(model.images, shown * model.trust * where, group[:, None] * expression)
                        for group, where in zip(groups, group_maps(self._unwrap, groups))] if strength else []
         self._borrowed = self._fitted(borrowed, shown, borrow)
-        self._triangles = face.uv_triangles.astype(np.int32)
+        self._corners = corners_of(self._unwrap)
 
     def _fitted(self, borrowed: TextureModel | None, shown: np.ndarray, amount: float) -> _Part | _LinearPart | None:
         """Raises MienError when the textures differ in size."""
@@ -280,12 +279,12 @@ class TextureLayer:
             changed |= part.add(total, controls)
         return total if changed else None
 
-    def over(self, layer: FaceLayer, index: int, beta: np.ndarray, emotions: np.ndarray, xy: np.ndarray, depth: np.ndarray) -> FaceLayer:
-        """The layer with the difference added; xy (V, 2) pixels and depth (V,) of the edited face. The difference is the same for every `index`."""
+    def over(self, layer: FaceLayer, index: int, beta: np.ndarray, emotions: np.ndarray) -> FaceLayer:
+        """The layer with the difference added, which is the same for every `index`."""
         delta = self.delta(beta, emotions)
         if delta is None:
             return layer
-        carried = carry_to_picture(self._unwrap, self._triangles, delta, layer.box, xy, depth)
+        carried = carry_to_picture(layer, self._corners, delta)
         part = _extent(carried)
         if part is None:
             return layer
@@ -327,39 +326,17 @@ def _add_whole(pixels, change, top):
                     pixels[i, j, c] = np.rint(min(max(np.float32(pixels[i, j, c]) + change[i, j, c] * top, np.float32(0)), top))
 
 
-def carry_to_picture(unwrap: Unwrapper, triangles: np.ndarray, texture: np.ndarray, box: tuple[int, int, int, int], xy: np.ndarray,
-                     depth: np.ndarray) -> np.ndarray:
-    """A texture (S, S, C) float32 where the face is on the picture, (h, w, C) of the box, 0 elsewhere; xy (V, 2) pixels, depth (V,)."""
-    l, t, r, b = box
-    step = 2 if np.ptp(xy[:, 0]) > FINE else 1
-    size = -(-(b - t) // step), -(-(r - l) // step)
-    points = ((xy - np.array([l, t])) / step).astype(np.float32)[unwrap.vertex_of_uv]
-    uv, z = np.zeros((*size, 2), np.float32), np.full(size, np.inf, np.float32)
-    rasterise(points, depth.astype(np.float32)[unwrap.vertex_of_uv], triangles, unwrap.xy, uv, z, 0.0)
-    carried = np.zeros((*size, texture.shape[2]), np.float32)
-    _sample_texture(texture, uv, z, carried)
-    if step > 1:
-        carried = cv2.resize(carried, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)[: b - t, : r - l]
-    return carried
+def corners_of(unwrap: Unwrapper) -> np.ndarray:
+    """(F, 3, 2) float32: the corners of the face's triangles in its texture, texels."""
+    return unwrap.xy[unwrap.model.uv_triangles]
 
 
-@numba.njit(cache=True, nogil=True)
-def _sample_texture(texture, uv, zbuffer, out):
-    """A texture (S, S, C) at the texels uv (h, w, 2), between the four nearest, where the z-buffer shows something."""
-    size, half = len(texture), np.float32(0.5)
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            if zbuffer[i, j] == np.inf:
-                continue
-            x, y = uv[i, j, 0] - half, uv[i, j, 1] - half
-            k, m = int(np.floor(y)), int(np.floor(x))
-            if k < 0 or m < 0 or k + 1 >= size or m + 1 >= size:
-                continue
-            x, y = x - np.float32(m), y - np.float32(k)
-            for c in range(out.shape[2]):
-                upper = texture[k, m, c] + x * (texture[k, m + 1, c] - texture[k, m, c])
-                lower = texture[k + 1, m, c] + x * (texture[k + 1, m + 1, c] - texture[k + 1, m, c])
-                out[i, j, c] = upper + y * (lower - upper)
+def carry_to_picture(layer: FaceLayer, corners: np.ndarray, texture: np.ndarray) -> np.ndarray:
+    """A texture (S, S, C) float32 where the face is on the picture, (h, w, C) of the layer's box, 0 elsewhere; corners see `corners_of`."""
+    height, width = layer.matte.shape
+    step = 2 if width > FINE else 1
+    carried = layer.surface.carry_texture(texture, corners, step)
+    return carried if step == 1 else cv2.resize(carried, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)[:height, :width]
 
 
 def weight_map(unwrap: Unwrapper) -> np.ndarray:

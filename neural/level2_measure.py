@@ -108,7 +108,7 @@ def measure_edit(faces: ShotFaces, emotion: str = "happy", frames: int = 20) -> 
         delta = editor.texture.delta(editor.edit.beta[i], editor.emotions[i])
         times["delta"] += time.process_time() - clock
         clock = time.process_time()
-        layer = editor.texture.over(layer, i, editor.edit.beta[i], editor.emotions[i], *shapes[1:])
+        layer = editor.texture.over(layer, i, editor.edit.beta[i], editor.emotions[i])
         times["texture"] += time.process_time() - clock
         clock = time.process_time()
         if editor.mouth is not None:

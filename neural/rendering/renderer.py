@@ -17,7 +17,7 @@ from ...mesh.camera import Camera, place
 from ...mesh.model import FaceModel
 from .band import extend
 from .mesh import RenderMesh
-from .raster import rasterise
+from .raster import Surface, visible
 from .sampling import sample
 from .sharpness import blur_of, match_sharpness
 
@@ -49,6 +49,8 @@ class FaceLayer:
     """(h, w) float32 in 0..1."""
     displacement: np.ndarray
     """(h, w, 2) float32: from a pixel of the patch to its source on the plate, pixels."""
+    surface: Surface
+    """What of the edited face each pixel shows; the model's triangles come first."""
 
     def over(self, plate: np.ndarray) -> np.ndarray:
         """The patch laid over a copy of the plate. Where the matte is zero the plate's pixels are untouched.
@@ -104,20 +106,16 @@ class PlateRenderer:
         l, t, r, b = box
         size, face_width = (b - t, r - l), float(np.ptp(xy[:, 0]))
         dark = self.mesh.darkness(before, after)
-        values = -move if dark is None else np.concatenate([-move, dark], 1)
-        out = np.zeros((*size, values.shape[1]), np.float32)
-        zbuffer = np.full(size, np.inf, np.float32)
-        shifted = (xy - np.array([l, t])).astype(np.float32)
-        rasterise(shifted, self.mesh.points(depth[:, None])[:, 0], self.mesh.triangles, np.ascontiguousarray(values), out, zbuffer, self.mesh.facing)
-        mask = np.isfinite(zbuffer)
-        field, away = extend(np.ascontiguousarray(out[..., :2]), mask, face_width, self.settings.band)
+        surface = visible(xy - np.array([l, t]), self.mesh.points(depth[:, None])[:, 0], self.mesh.triangles, size, self.mesh.facing)
+        field, away = extend(surface.carry(-move, self.mesh.triangles), surface.mask, face_width, self.settings.band)
         patch = match_sharpness(sample(plate, box, field), field, blur_of(plate[t:b, l:r]))
         if dark is not None:
-            soft = cv2.GaussianBlur(out[..., 2], (0, 0), max(0.8, MOUTH_SOFT * face_width))
+            shade = surface.carry(dark, self.mesh.triangles)[..., 0]
+            soft = cv2.GaussianBlur(shade, (0, 0), max(0.8, MOUTH_SOFT * face_width))
             patch = darken(patch, np.where(soft > 0.01, soft, 0), self._lip_colour(plate, before))
         s = self.settings
         matte = np.clip((s.band + s.softness - away) / s.softness, 0, 1).astype(np.float32)
-        return FaceLayer(box, patch, matte * matte * (3 - 2 * matte), field)
+        return FaceLayer(box, patch, matte * matte * (3 - 2 * matte), field, surface)
 
     def _lip_colour(self, plate: np.ndarray, before: np.ndarray) -> np.ndarray:
         """Mean colour (C,) of the inner lips on the plate, float32."""

@@ -14,6 +14,7 @@ from mien.neural.level2 import TextureModel, weight_map
 from mien.neural.media import PlateReader
 from mien.neural.progress import Silent
 from mien.neural.rendering import FaceLayer
+from mien.neural.rendering.raster import visible
 from mien.neural.texture import Unwrapper
 from mien.tests.neural.portraits import FRAMES
 
@@ -47,17 +48,17 @@ def controls(face, smile=0.0, happy=0.0):
 def test_the_skin_is_the_decoded_picture(face, model, dtype, linear):
     top = 1 if dtype == np.float32 else np.iinfo(dtype).max
     patch = np.full((320, 320, 3), 0.1 * top, dtype)
-    layer = FaceLayer((0, 0, 320, 320), patch, np.ones((320, 320), np.float32), np.zeros((320, 320, 2), np.float32))
-    place = face.mean[:, :2] * 1500 + 160, face.mean[:, 2] + 0.5
+    layer = FaceLayer((0, 0, 320, 320), patch, np.ones((320, 320), np.float32), np.zeros((320, 320, 2), np.float32),
+                      visible(face.mean[:, :2] * 1500 + 160, face.mean[:, 2] + 0.5, face.triangles, (320, 320), 0.0))
     full = FullTexture(model, np.zeros((2, 1), np.float32), face, 1.0, 0.5, linear)
-    got = full.over(layer, 1, *controls(face, smile=1.0, happy=0.5), *place)
+    got = full.over(layer, 1, *controls(face, smile=1.0, happy=0.5))
     assert got.patch.dtype == dtype and (layer.patch == patch).all()
     shown = got.patch[..., 1].astype(np.float64).max() / top
     wanted = 0.5 + 0.1 + 0.5 * 0.5 * 0.2  # dec(w + d): base, a smile, half of half of the emotion's direction
     assert abs(shown - (((wanted + 0.055) / 1.055) ** 2.4 if linear else wanted)) < 0.01
     assert (got.patch[:20] == patch[:20]).all()  # beyond the face
-    assert (full.over(layer, 1, *controls(face), *place).patch == patch).all()
-    little = full.over(layer, 1, *controls(face, smile=FADE / 2), *place).patch[..., 1].astype(np.float64).max() / top
+    assert (full.over(layer, 1, *controls(face)).patch == patch).all()
+    little = full.over(layer, 1, *controls(face, smile=FADE / 2)).patch[..., 1].astype(np.float64).max() / top
     assert 0.1 < little < 0.5 * shown + 0.06  # it comes in without a jump
 
 

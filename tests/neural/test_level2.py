@@ -18,6 +18,7 @@ from mien.neural.mouth.layer import _parting, _seam
 from mien.neural.mouth.model import fit_mouth
 from mien.neural.progress import Silent
 from mien.neural.rendering import FaceLayer
+from mien.neural.rendering.raster import visible
 from mien.neural.texture import Unwrapper, fill_mirrored
 from mien.tests.neural.portraits import FRAMES
 
@@ -85,9 +86,9 @@ def test_differences_are_added_in_the_plates_own_space(face, texture_model, dtyp
     top = 1 if dtype == np.float32 else np.iinfo(dtype).max
     value = 0.2 if linear else 0.5
     patch = np.full((320, 320, 3), value * top, dtype)
-    xy = face.mean[:, :2] * 1500 + 160
-    before = FaceLayer((0, 0, 320, 320), patch, np.ones((320, 320), np.float32), np.zeros((320, 320, 2), np.float32))
-    after = layer.over(before, 0, beta_of(face, mouthSmileLeft=1.0), np.zeros(7, np.float32), xy, face.mean[:, 2] + 0.5)
+    surface = visible(face.mean[:, :2] * 1500 + 160, face.mean[:, 2] + 0.5, face.triangles, (320, 320), 0.0)
+    before = FaceLayer((0, 0, 320, 320), patch, np.ones((320, 320), np.float32), np.zeros((320, 320, 2), np.float32), surface)
+    after = layer.over(before, 0, beta_of(face, mouthSmileLeft=1.0), np.zeros(7, np.float32))
     assert after.patch.dtype == dtype and np.array_equal(before.patch, np.full((320, 320, 3), value * top, dtype))
     changed = (after.patch != patch).any(2)
     assert 1000 < changed.sum() < 0.6 * changed.size

@@ -16,6 +16,7 @@ from mien.neural.edit import EditSettings, ShotEditor
 from mien.neural.media import PlateReader, read_exr
 from mien.neural.progress import Silent
 from mien.neural.rendering import FaceLayer, behind_mask
+from mien.neural.rendering.raster import Surface
 from mien.neural.stages import edit, solve, track
 from mien.neural.texture import Unwrapper
 from mien.neural.visibility import occlusion_mask
@@ -135,7 +136,8 @@ def test_edges_of_a_covered_layer(dtype, top):
     rng = np.random.default_rng(3)
     plate, patch = ((rng.random((80, 100, 3)) * top).astype(dtype) for _ in range(2))
     field = np.zeros((60, 70, 2), np.float32)
-    layer = FaceLayer((20, 10, 90, 70), patch[10:70, 20:90], np.ones((60, 70), np.float32), field)
+    layer = FaceLayer((20, 10, 90, 70), patch[10:70, 20:90], np.ones((60, 70), np.float32), field,
+                      Surface(np.zeros((60, 70), np.int32), np.zeros((60, 70, 2), np.float32)))
     mask = np.zeros((80, 100), np.float32)
     mask[30:50, 40:60] = 1
     out = behind_mask(layer, plate, mask)
