@@ -20,6 +20,8 @@ KIND_ITEMS = (
 SIZE_ITEMS = tuple((str(n), f"{n}", f"Textures of {n} x {n} pixels") for n in (64, 128, 256, 512, 1024))
 PREVIEW = "Mien Training Preview"
 """Name of the image that shows what a network makes so far."""
+SHAPE_WEIGHTS = "generator.safetensors"
+"""What an edit needs of a shape training; it is written with every checkpoint."""
 CHECKPOINTS = {"stylegan": "stylegan/checkpoint.safetensors", "shape": "checkpoint.safetensors"}
 """Of the trainings that go on where they stopped: the file in the actor folder that tells that there is one."""
 
@@ -85,14 +87,24 @@ class MIEN_OT_train_actor(JobOperator, bpy.types.Operator):
 
     def steps(self, context: bpy.types.Context) -> list[tuple[str, dict[str, Any]]]:
         face = shots.active_face(context)
-        self._face, self._actor = face.name if face else "", context.scene.mien.training.actor
+        t = context.scene.mien.training
+        self._face, self._actor, self._kind = face.name if face else "", t.actor, t.kind
         return [train_job(context.scene, shots.shot_folder(context))]
 
+    def kept(self, context: bpy.types.Context, results: list[dict[str, Any]]) -> None:
+        if not results and self._kind == "shape" and (shots.absolute(self._actor) / SHAPE_WEIGHTS).exists():
+            self.report({"INFO"}, f"What was learnt so far is in {self._actor}" + self._used() + " Train goes on with it.")
+
     def finished(self, context: bpy.types.Context, results: list[dict[str, Any]]) -> str:
+        return f"Trained: {results[-1]['folder']}" + self._used()
+
+    def _used(self) -> str:
+        """Let the face that was in use take the actor; the end of a sentence."""
         face = bpy.data.objects.get(self._face)
-        if shots.is_face(face):
-            face.mien.actor = self._actor
-        return f"Trained: {results[-1]['folder']}" + (f"; {face.name} uses it from now on." if shots.is_face(face) else ".")
+        if not shots.is_face(face):
+            return "."
+        face.mien.actor = self._actor
+        return f"; {face.name} uses it from now on."
 
 
 class MIEN_OT_training_preview(bpy.types.Operator):

@@ -44,10 +44,12 @@ def train(model: FaceModel, data: Coefficients, held_back: Coefficients | None, 
 
     start: weights of a generator that this training begins with; of its discriminator too where that lies beside it.
     A cancelled training leaves a checkpoint, a killed one its last; `resume` goes on from there and gives the same bytes as one that never stopped.
-    Raises MienError when the folder holds another training.
+    With each checkpoint the generator is written as edits use it. Raises MienError when the folder holds another training.
     """
     data.check()
     checkpoint = folder / CHECKPOINT
+    if start is not None and start.absolute() == (folder / ACTOR_WEIGHTS).absolute():
+        raise MienError(f"{folder} is the actor that the training starts from; write the new one into another folder.")
     if not resume and checkpoint.exists():
         raise MienError(f"{folder} holds a training already; go on with it by --resume, or choose another folder.")
     training = Training(Norms.of(model), model.identity_count + model.expression_count, data.emotion.shape[1], config, model.hash)
@@ -88,14 +90,14 @@ def train(model: FaceModel, data: Coefficients, held_back: Coefficients | None, 
     result: dict[str, Any] = {"folder": str(folder), "iterations": done, "losses": dict(zip(LOSSES, rows[-1][1:])) if rows else {}}
     if held_back is not None and len(held_back):
         result["held_back"] = measures(training.generator, training.discriminator, training.norms, held_back)
-    save_network(training.generator, folder / ACTOR_WEIGHTS)
-    save_network(training.discriminator, folder / DISCRIMINATOR_WEIGHTS)
     write_json(folder / SUMMARY, {**facts, "training": asdict(config), **result, "folder": None})
     return result
 
 
 def _save(training: Training, folder: Path, checkpoint: Path, done: int, facts: dict[str, Any], rows: list[list[float]]) -> None:
-    """The log first: on resume, rows beyond the checkpoint are dropped."""
+    """The networks, the log, then the checkpoint: on resume, rows beyond it are dropped."""
+    save_network(training.generator, folder / ACTOR_WEIGHTS)
+    save_network(training.discriminator, folder / DISCRIMINATOR_WEIGHTS)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([["iteration", *LOSSES], *([r[0], *(f"{v:.6g}" for v in r[1:])] for r in rows)])
     with atomic_path(folder / LOG) as temporary:

@@ -94,6 +94,24 @@ def test_a_training_is_stopped_shown_and_goes_on(blender, training, saved) -> No
     assert blender.data.images[PREVIEW] == image and image.pixels[0] == pytest.approx(200 / 255, abs=0.01)
 
 
+def test_a_stopped_shape_training_is_of_use(blender, training, saved) -> None:
+    """What the training wrote before it was stopped is what the face's edits use."""
+    from mien.operators import actor
+    from mien.tests.blender.fake_jobs import STOPPED
+    face = blender.data.objects.new("face", blender.data.meshes.new("face"))
+    blender.context.scene.collection.objects.link(face)
+    face.mien.shot_folder = blender.context.scene.mien.shot_folder
+    training.kind, training.takes = "shape", "//clip.mien"
+    with pytest.raises(RuntimeError, match=STOPPED):
+        blender.ops.mien.train_actor()
+    assert (saved.parent / "actor" / actor.SHAPE_WEIGHTS).exists()
+    assert actor.train_job(blender.context.scene, None)[1]["resume"] is False
+    blender.context.scene.mien.face = face
+    with pytest.raises(RuntimeError, match=STOPPED):
+        blender.ops.mien.train_actor()
+    assert face.mien.actor == "//actor"
+
+
 def test_the_face_uses_what_was_trained(blender, training) -> None:
     face = blender.data.objects.new("face", blender.data.meshes.new("face"))
     blender.context.scene.collection.objects.link(face)

@@ -85,9 +85,16 @@ def test_same_seed_same_bytes(model, cast, trained, tmp_path):
 def test_stopped_and_resumed_gives_the_same_bytes(model, cast, trained, tmp_path):
     with pytest.raises(Cancelled):  # between two of the usual checkpoints
         train(model, cast, None, tmp_path, replace(SMALL, save_every=1000), StopAt(20))
-    assert not (tmp_path / "generator.safetensors").exists()
+    stopped = ShapeGan(model, tmp_path / "generator.safetensors")  # edits can use what was learnt so far
+    assert np.isfinite(stopped.generate(np.zeros(80, np.float32), np.zeros((2, 64), np.float32), np.zeros((2, 7), np.float32))[1]).all()
+    assert (tmp_path / "generator.safetensors").read_bytes() != (trained[0] / "generator.safetensors").read_bytes()
     train(model, cast, None, tmp_path, SMALL, Silent(), resume=True)
     assert all((tmp_path / f).read_bytes() == (trained[0] / f).read_bytes() for f in FILES)
+
+
+def test_a_training_does_not_write_over_its_own_start(model, cast, trained):
+    with pytest.raises(MienError, match="another folder"):
+        train(model, cast, None, trained[0], SMALL, Silent(), resume=True, start=trained[0] / "generator.safetensors")
 
 
 def test_resume_is_refused_for_another_training(model, cast, trained, tmp_path):
