@@ -158,7 +158,7 @@ class ShotEditor:
         s = self.solve
         before, offset, _ = filmed(self.renderer, s, self.track, self.trust, index)
         part = np.float32(self.settings.shape_strength)
-        shape = self.model.shape(s.alpha + part * self.edit.alpha[index], s.beta[index] + part * self.edit.beta[index])
+        shape = self.renderer.shape(s.alpha + part * self.edit.alpha[index], s.beta[index] + part * self.edit.beta[index])
         after, depth = self.renderer.project_shape(shape, s.rotation[index].astype(np.float64), s.translation[index].astype(np.float64))
         if self.hold is not None:
             after = self.hold(before, after)

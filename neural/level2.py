@@ -52,6 +52,8 @@ GROUP_ENDS = (-0.1, 0.55)
 """Heights between brows, eyes and nose, and the mouth: 0 at the eyes' corners, 1 at the mouth's."""
 GROUP_REACH = 0.2
 """Part of a group's largest move from which on it changes the texture in full."""
+UNSEEN = 5e-5
+"""The most that a control does to any texel below which it is left out: 1/80 of a level of 8 bits."""
 TEXTURE = "texture"
 
 
@@ -204,6 +206,8 @@ class _LinearPart:
     """(n,) int: those that change anything."""
     pictures: np.ndarray
     """(n, 3 M) float32: the difference at 1 of each, weighted and muted."""
+    strongest: np.ndarray
+    """(n,) float32: the most that each does to any texel."""
 
     @classmethod
     def of(cls, images: EigenImages, weight: np.ndarray, directions: np.ndarray) -> _LinearPart:
@@ -212,11 +216,12 @@ class _LinearPart:
         for picture in pictures:
             texels = picture.reshape(-1, 3)
             texels[:] = (texels * weight.ravel()[images.where, None]) @ MUTED.astype(np.float32)
-        return cls(images.where, controls, pictures)
+        return cls(images.where, controls, pictures, np.abs(pictures).max(1, initial=0))
 
     def add(self, total: np.ndarray, controls: np.ndarray) -> bool:
         """See `_Part.add`."""
         values = controls[self.controls].astype(np.float32)
+        values[np.abs(values) * self.strongest < UNSEEN] = 0
         if not values.any():
             return False
         _add_pictures(self.pictures, values, self.where, total.reshape(-1, 3))
@@ -284,41 +289,21 @@ class TextureLayer:
         delta = self.delta(beta, emotions)
         if delta is None:
             return layer
-        carried = carry_to_picture(layer, self._corners, delta)
-        part = _extent(carried)
-        if part is None:
-            return layer
+        change = carry_to_picture(layer, self._corners, delta)
         patch = layer.patch.copy()
-        region, change = patch[part][..., :3], carried[part]
         if np.issubdtype(patch.dtype, np.integer):
-            _add_whole(region, change, np.float32(np.iinfo(patch.dtype).max))
+            _add_whole(patch, change, np.float32(np.iinfo(patch.dtype).max))
         else:
-            added = from_working(to_working(region, self._linear) + change, patch.dtype, self._linear)
-            np.copyto(region, added, where=change.any(2)[..., None])
+            where = change.any(2)
+            pixels = patch[where]
+            pixels[:, :3] = from_working(to_working(pixels[:, :3], self._linear) + change[where], patch.dtype, self._linear)
+            patch[where] = pixels
         return replace(layer, patch=patch)
-
-
-def _extent(picture: np.ndarray) -> tuple[slice, slice] | None:
-    """The rows and columns in which a picture (h, w, C) is not zero; None for an empty one."""
-    box = _box_of(picture)
-    return None if box[0] >= box[2] else (slice(box[0], box[2]), slice(box[1], box[3]))
-
-
-@numba.njit(cache=True, nogil=True)
-def _box_of(picture):
-    height, width, channels = picture.shape
-    top, left, bottom, right = height, width, 0, 0
-    for i in range(height):
-        for j in range(width):
-            for c in range(channels):
-                if picture[i, j, c] != 0:
-                    top, left, bottom, right = min(top, i), min(left, j), i + 1, max(right, j + 1)
-    return top, left, bottom, right
 
 
 @numba.njit(cache=True, nogil=True)
 def _add_whole(pixels, change, top):
-    """Add a difference (h, w, 3), 1 being `top`, to whole numbers (h, w, 3) in place, rounded and clipped."""
+    """Add a difference (h, w, 3), 1 being `top`, to whole numbers (h, w, 3 or 4) in place, rounded and clipped."""
     for i in range(change.shape[0]):
         for j in range(change.shape[1]):
             for c in range(3):

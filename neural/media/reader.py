@@ -19,6 +19,7 @@ import av
 import av.container
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from ...mesh.errors import MienError
@@ -108,6 +109,7 @@ class PlateReader:
             stream = video_stream(self.path, container)
             form = pixel_kind(stream)[0]
             tick, rate, turn = float(stream.time_base), float(self.plate.rate), None
+            converter = VideoReformatter()  # one for all frames: setting it up costs as much as a conversion
             guessed = bool(formats(container) & NO_TIMES)
             following = start
             try:
@@ -118,7 +120,7 @@ class PlateReader:
                         break
                     if only is None or position in only:
                         turn = turns(frame) if turn is None else turn
-                        pixels = upright(frame.to_ndarray(format=form), turn)
+                        pixels = upright(converter.reformat(frame, format=form).to_ndarray(), turn)
                         time = position / rate if guessed or frame.pts is None else frame.pts * tick - self._origin
                         yield Frame(position, time, self._checked(pixels, position))
                     following += 1

@@ -69,10 +69,19 @@ class PlateRenderer:
     def __init__(self, model: FaceModel, camera: Camera, settings: RenderSettings = RenderSettings()):
         self.mesh, self.camera, self.settings = RenderMesh(model), camera, settings
         self.model = model
+        self._neutral: tuple[bytes, np.ndarray] = b"", model.mean
+
+    def shape(self, alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
+        """FaceModel.shape of one frame, (V, 3); the last neutral face is kept, as a shot has but one."""
+        key, neutral = self._neutral
+        if key != alpha.tobytes():
+            neutral = self.model.neutral(alpha)
+            self._neutral = alpha.tobytes(), neutral
+        return neutral + self.model.displacement(beta)
 
     def project(self, alpha: np.ndarray, beta: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Model vertices on the picture: (V, 2) float64 pixels and (V,) depths, metres."""
-        return self.project_shape(self.model.shape(alpha, beta), rotation, translation)
+        return self.project_shape(self.shape(alpha, beta), rotation, translation)
 
     def project_shape(self, shape: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same of vertices (V, 3) in the head frame."""

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 
 CELLS = (48, 27)
+FINE = 4
+"""Pixels looked at along each side of a cell: enough for its mean, in a fraction of the time that all of them take."""
 CHANGE = 0.10
 """A cut changes the picture by more than this (mean absolute difference of small pictures, 0..1) ..."""
 AGAINST = 5.0
@@ -24,7 +26,9 @@ class CutDetector:
 
     def starts_take(self, rgb: np.ndarray) -> bool:
         """(H, W, 3) uint8. The first frame starts none."""
-        small = cv2.resize(rgb, CELLS, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        sides = rgb.shape[1] // (FINE * CELLS[0]), rgb.shape[0] // (FINE * CELLS[1])
+        step = max(1, min(sides))
+        small = cv2.resize(rgb[::step, ::step], CELLS, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
         last, self._last = self._last, small
         if last is None:
             return False
