@@ -40,6 +40,14 @@ def existing_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree | None:
     return scene.compositing_node_group if bpy.app.version >= (5, 0, 0) else scene.node_tree
 
 
+def remove_scene(scene: bpy.types.Scene) -> None:
+    """Delete a scene with its compositor tree, which from 5.0 on is a data-block of its own."""
+    tree = scene.compositing_node_group if bpy.app.version >= (5, 0, 0) else None
+    bpy.data.scenes.remove(scene)
+    if tree is not None:
+        bpy.data.node_groups.remove(tree)
+
+
 def over_sockets(node: bpy.types.Node) -> tuple[bpy.types.NodeSocket, bpy.types.NodeSocket, bpy.types.NodeSocket]:
     """(background, foreground, factor) of an Alpha Over node; their order differs between 4.5 and 5.0."""
     if bpy.app.version >= (5, 0, 0):

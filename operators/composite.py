@@ -24,6 +24,8 @@ STAGE_TAG = "mien_stage"
 COMPOSITE, DELIVERY = "composite", "delivery"
 TO_LINEAR = "Linear for EXR"
 HASHES = re.compile(r"#+")
+WIDTHS = {"CompositorNodeImage": 200, "CompositorNodeGroup": 200}
+"""Of nodes with many settings."""
 
 
 def find_shot(context: bpy.types.Context, folder: str = "") -> Shot:
@@ -180,11 +182,11 @@ class TreeUpdate:
         coded = is_coded(plate)
         space = "Non-Color" if coded else groups.LINEAR if plate.linear else groups.SRGB
         straight = plate.alpha and not plate.linear
-        x = 200 + 220 * straight + 220 * coded
+        x = 280 + 220 * straight + 220 * coded
         footage = self.image("Plate", (0, 0), self.plate_file(0), space, "CHANNEL_PACKED" if straight else "PREMUL" if plate.alpha else "NONE")
         picture = footage.outputs["Image"]
         if straight:
-            opaque = self.node("Opaque plate", "CompositorNodeSetAlpha", (200, 0))
+            opaque = self.node("Opaque plate", "CompositorNodeSetAlpha", (280, 0))
             compat.set_node_choice(opaque, "Type", "Replace Alpha", "mode", "REPLACE_ALPHA")
             picture = self.feed(picture, opaque.inputs["Image"], opaque.outputs[0])
         original = picture
@@ -196,9 +198,9 @@ class TreeUpdate:
         self.feed(picture, over.inputs["Plate"])
         result = over.outputs["Image"]
         for step, other in enumerate(other_shots(self.shot), 1):
-            x += 220
+            x += 260
             result = self.insert(result, self.lay(other, f" {other.face}", (x, -100 - 150 * step)))
-        x += 220
+        x += 260
         if coded:
             exact = self.group("Exact code", groups.coded_group(), (x, 0))
             self.feed(original, exact.inputs["Coded"])
@@ -218,7 +220,7 @@ class TreeUpdate:
 
     def lay(self, shot: Shot, suffix: str, place: tuple[float, float]) -> bpy.types.Node:
         """The group that lays a face over what is fed to it, with the face's layer and matte, which are folded: nothing is set there."""
-        x, y = place[0] - 200, place[1] - 320
+        x, y = place[0] - 280, place[1] - 320
         face = self.image(f"Face{suffix}", (x, y), shot.face_path(0), groups.LINEAR, "PREMUL", shot)
         matte = self.image(f"Matte{suffix}", (x, y - 50), shot.matte_path(0), "Non-Color", "NONE", shot)
         over = self.group(f"{groups.OVER}{suffix}", groups.over_group(), place)
@@ -248,8 +250,9 @@ class TreeUpdate:
         if node is None or node.bl_idname != kind:
             node = self.tree.nodes.new(kind)
             node.name = node.label = name
-            node.location = location
+            node.location, node.select = location, False
             node.hide = name.startswith(("Mien Face", "Mien Matte"))
+            node.width = max(node.width, WIDTHS.get(kind, 0))  # or their labels are cut off
         return node
 
     def group(self, name: str, tree: bpy.types.NodeTree, location: tuple[float, float]) -> bpy.types.Node:

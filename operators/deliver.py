@@ -209,7 +209,7 @@ def warnings(shot: Shot) -> list[str]:
 
 
 class MIEN_OT_deliver(bpy.types.Operator):
-    """Render the composited shot with the plate's own sound. In a window it renders as Blender does, and Esc in the render window cancels"""
+    """Render the composited shot with the plate's own sound; Esc cancels"""
 
     bl_idname = "mien.deliver"
     bl_label = "Deliver"
@@ -228,7 +228,7 @@ class MIEN_OT_deliver(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if render_job.running() or bpy.app.is_job_running("RENDER"):
-            cls.poll_message_set("A render is running: wait for it or press Esc in its window")
+            cls.poll_message_set("A render is running: wait for it or press Esc")
             return False
         return composite.poll_shot(cls, context)
 

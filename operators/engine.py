@@ -333,9 +333,14 @@ def show_status(context: bpy.types.Context, text: str | None) -> None:
     _shown = text
     for workspace in bpy.data.workspaces:
         workspace.status_text_set(text)
-    for window in context.window_manager.windows:
+    show_panels(whole=text is None)
+
+
+def show_panels(*, whole: bool = False) -> None:
+    """Draw anew what shows something of a running job; `whole`: the editors as well."""
+    for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if text is None and area.type in PANELS:
+            if whole and area.type in PANELS:
                 area.tag_redraw()
             for region in area.regions:
                 if region.type == PANELS.get(area.type):

@@ -57,10 +57,7 @@ def write_frames(shot: Shot, mask: bpy.types.Mask) -> Iterator[float]:
             yield (index + 1) / shot.plate.frame_count
         _replace(temporary, shot.folder / "occlusion")
     finally:
-        tree = compat.existing_tree(scene)
-        bpy.data.scenes.remove(scene)
-        if isinstance(tree, bpy.types.NodeTree) and tree.name in bpy.data.node_groups:
-            bpy.data.node_groups.remove(tree)
+        compat.remove_scene(scene)
         shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -79,6 +76,7 @@ def _replace(new: Path, old: Path) -> None:
 def _scene(shot: Shot, mask: bpy.types.Mask) -> bpy.types.Scene:
     """A scene that renders nothing but the mask, in the plate's size."""
     scene = bpy.data.scenes.new("Mien Occlusion")
+    compat.compositor_tree(scene, scene.name)[0].nodes.clear()  # before 5.0 it begins with a Render Layers node, which wants a camera
     tree, output = compat.compositor_tree(scene, scene.name)
     node = tree.nodes.new("CompositorNodeMask")
     node.mask = mask

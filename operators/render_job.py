@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A delivery rendered in Blender's window: Blender's own render job draws the progress and takes Esc, a timer waits for its end.
+"""A delivery rendered in Blender's window: Blender's own render job takes Esc, a timer waits for its end and lets the panels tell how far it is.
 
-No modal operator waits: Blender frees an operator that its file browser has run, whatever it returned.
+Blender keeps no picture of a sequence that it renders, so no render view is opened: it would stay empty. No modal operator waits: Blender frees an operator that its file browser has run, whatever it returned.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import bpy
 
 from ..mesh.errors import MienError
 from .delivery_output import Output
-from .engine import STATE
+from .engine import STATE, show_panels
 
 TICK = 0.25
 """Seconds between two looks at the render job."""
@@ -36,8 +36,14 @@ class _Job:
             self.stack.callback(_remove, handlers, function)
 
     def render(self, window: bpy.types.Window) -> None:
-        with bpy.context.temp_override(window=window):
-            started = bpy.ops.render.render("INVOKE_DEFAULT", animation=True, scene=self.scene.name)
+        preferences = bpy.context.preferences
+        before = preferences.view.render_display_type, preferences.is_dirty
+        preferences.view.render_display_type = "NONE"
+        try:
+            with bpy.context.temp_override(window=window):
+                started = bpy.ops.render.render("INVOKE_DEFAULT", animation=True, scene=self.scene.name)
+        finally:
+            preferences.view.render_display_type, preferences.is_dirty = before
         if "CANCELLED" in started:
             raise RuntimeError("Blender did not start to render")
 
@@ -62,6 +68,15 @@ _job: _Job | None = None
 def running() -> bool:
     """Is a delivery being rendered in a window?"""
     return _job is not None
+
+
+def told() -> tuple[float, str] | None:
+    """How far the delivery under way is, as a part and in words; None when there is none."""
+    if _job is None:
+        return None
+    first, last = _job.scene.frame_start, _job.scene.frame_end
+    frame = min(max(_job.scene.frame_current, first), last)
+    return (frame - first) / (last - first + 1), f"Delivering {_job.path.name}: frame {frame}, up to {last}"
 
 
 def start(window: bpy.types.Window, path: Path, prepared: AbstractContextManager[tuple[bpy.types.Scene, Output]]) -> None:
@@ -89,6 +104,7 @@ def abandon() -> None:
 
 def _look() -> float | None:
     global _job
+    show_panels(whole=True)
     if _job is None or bpy.app.is_job_running("RENDER"):
         return TICK if _job is not None else None
     job, _job = _job, None

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+
 import bpy
 
 from .. import compat
@@ -14,6 +17,9 @@ STAGES = (("shot", "Shot", "The scene with the face and its emotion keys"),
           (composite.DELIVERY, "Delivery", "The composite and the plate's sound, in the sequencer"))
 WORKSPACES = {composite.COMPOSITE: "Compositing", composite.DELIVERY: "Video Editing"}
 """Blender's own names; a file that has none of that name stays in the workspace in view."""
+FIT = {"IMAGE_EDITOR": bpy.ops.image.view_all, "NODE_EDITOR": bpy.ops.node.view_all, "SEQUENCE_EDITOR": bpy.ops.sequencer.view_all}
+SETTLED = 0.5
+"""Seconds until the workspace is drawn and its viewer has a picture."""
 CAME_FROM = "mien_workspace"
 """Custom property of a composite or delivery scene: the workspace that it was opened from."""
 
@@ -30,6 +36,17 @@ def scene_of(context: bpy.types.Context, stage: str) -> bpy.types.Scene | None:
     folder = shots.shot_folder(context)
     listed = [s for s in bpy.data.scenes if stage_of(s) == "shot" and folder]
     return next((s for f in (folder, main_folder(folder) if folder else None) for s in listed if shot_items.find(s, str(f)) >= 0), None)
+
+
+def fit_views(window: bpy.types.Window) -> None:
+    """The whole picture in each Image Editor, all nodes in each compositor, all strips in each sequencer."""
+    with contextlib.suppress(ReferenceError):  # the window was closed
+        for area in window.screen.areas:
+            operator = FIT.get(area.type)
+            region = next((r for r in area.regions if r.type == "WINDOW"), None)
+            with bpy.context.temp_override(window=window, area=area, region=region):
+                if operator is not None and operator.poll():
+                    operator(**({"fit_view": True} if area.type == "IMAGE_EDITOR" else {}))
 
 
 class MIEN_OT_show_scene(bpy.types.Operator):
@@ -56,6 +73,8 @@ class MIEN_OT_show_scene(bpy.types.Operator):
         workspace = bpy.data.workspaces.get(name, context.workspace)
         context.window.workspace = workspace
         compat.show_sequence(workspace, scene if self.stage == composite.DELIVERY else None)
+        if self.stage != "shot":
+            bpy.app.timers.register(functools.partial(fit_views, context.window), first_interval=SETTLED)
         return {"FINISHED"}
 
 

@@ -5,7 +5,7 @@ import textwrap
 
 import bpy
 
-from ..operators import bake_state, engine, shots, show_scene, track
+from ..operators import bake_state, engine, render_job, shots, show_scene, track
 
 OPEN, DONE, STALE, PROBLEM = "RADIOBUT_OFF", "CHECKMARK", "FILE_REFRESH", "ERROR"
 """Icons of a step's state."""
@@ -105,6 +105,12 @@ def draw_next(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """The next action of the shot in use, as a button; while a job runs, its progress."""
     if engine.STATE.running:
         running(layout, engine.STATE.title, NEXT_HEIGHT)
+        return
+    delivery = render_job.told()
+    if delivery is not None:
+        row = layout.row()
+        row.scale_y = NEXT_HEIGHT
+        row.progress(factor=delivery[0], text=f"Delivering {delivery[0]:.0%}, Esc stops")
         return
     face, info = shots.active_face(context), current(context)
     if face is not None and info is not None and info.shot is None and not info.problem:

@@ -18,7 +18,9 @@ def progress_of(scene: bpy.types.Scene, item: bpy.types.PropertyGroup) -> str:
         return "not solved"
     if not shot_items.faces_of(scene, item):
         return "solved"
-    return f"{info.baked}/{info.shot.plate.frame_count} baked" if info.baked else "imported"
+    if info.baked < info.shot.plate.frame_count:
+        return f"{info.baked / info.shot.plate.frame_count:.0%} baked" if info.baked else "imported"
+    return "baked"
 
 
 class MIEN_UL_shots(bpy.types.UIList):

@@ -9,7 +9,7 @@ import gpu
 import numpy as np
 from gpu_extras.batch import batch_for_shader
 
-from ..operators import result, shots
+from ..operators import render_job, result, shots
 from ..operators.difference import COLOURS
 from ..operators.view import picture_corners
 
@@ -25,6 +25,10 @@ _texture: tuple[result.Picture, gpu.types.GPUTexture] | None = None
 def draw() -> None:
     """The draw handler of all 3D views."""
     context = bpy.context
+    delivery = render_job.told()
+    if delivery is not None:  # its scene is in view, which has nothing to show here
+        say(context, [delivery[1], "The shot comes back when it is done. Esc stops it"])
+        return
     face = shots.active_face(context)
     if face is None:
         return

@@ -18,7 +18,7 @@ class MIEN_PT_main(bpy.types.Panel):
         layout, info, state = self.layout, current(context), engine.STATE
         if info is not None and info.shot is not None:
             plate = info.shot.plate
-            text(layout, context, f"{shots.shot_name(info.folder)}: {plate.width} x {plate.height}, {float(plate.rate):.6g} fps, "
+            text(layout, context, f"{shots.shot_name(info.folder)}: {plate.width}x{plate.height}, {float(plate.rate):.6g} fps, "
                                   f"frames {plate.first_frame}-{plate.first_frame + plate.frame_count - 1}", "FILE_MOVIE")
         if info is not None and info.problem:
             text(layout, context, info.problem, PROBLEM)
