@@ -11,34 +11,25 @@ from __future__ import annotations
 
 import argparse
 import functools
-import importlib
 import os
 import shutil
 import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import bpy
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "docs"))
+from hands import Steps, Wait, arguments, module, play  # pyright: ignore[reportMissingImports]
+
 TICK = 0.005
 SLIDERS = (0.1, 0.25, 0.4, 0.55, 0.7, 0.85)
 PLAYED = 4.0
 """Seconds of playback that are measured."""
-
-Wait = Callable[[], bool] | float
-
-
-def module(name: str):
-    """A module of the installed extension."""
-    package = next((addon.module for addon in bpy.context.preferences.addons if addon.module.endswith(".mien")), None)
-    if package is None:
-        raise SystemExit("Mien is not switched on; install the zip first.")
-    return importlib.import_module(f"{package}.{name}")
 
 
 class Held:
@@ -86,6 +77,7 @@ class Figures:
         bpy.context.preferences.use_preferences_save = False
         self.window = bpy.context.window_manager.windows[0]
         self.gaps: list[float] = []
+        self.last = time.perf_counter()
         self.held = Held()
         for owner, name in ((self.engine.JobRun, "advance"), (self.engine.JobOperator, "_finish"), (self.engine, "show_status"),
                             (self.result.Preview, "advance"), (module("ui.overlay"), "draw_result"), (module("ui.overlay"), "draw_legend")):
@@ -93,6 +85,12 @@ class Figures:
         for panels in ("panels", "steps", "lists", "finish"):
             for cls in (c for c in module(f"ui.{panels}").CLASSES if issubclass(c, bpy.types.Panel)):
                 self.held.watch(cls, "draw")
+
+    def ticked(self) -> None:
+        """Note the time since the timer's last tick."""
+        now = time.perf_counter()
+        self.gaps.append(now - self.last)
+        self.last = now
 
     def tell(self, label: str, words: str) -> None:
         print(f"figures: {label:<34} {words}", flush=True)
@@ -102,7 +100,7 @@ class Figures:
         with bpy.context.temp_override(window=self.window, area=area, region=next(r for r in area.regions if r.type == "WINDOW")):
             operator("INVOKE_DEFAULT", **arguments)
 
-    def during(self, label: str, wait: Wait) -> Iterator[Wait]:
+    def during(self, label: str, wait: Wait) -> Steps:
         """Wait, and tell the longest gap between two ticks of the timer and the longest call of Mien's."""
         self.gaps.clear()
         self.held.longest.clear()
@@ -121,7 +119,7 @@ class Figures:
     def face(self) -> bpy.types.Object:
         return self.shots.scene_face(self.window.scene)
 
-    def steps(self) -> Iterator[Wait]:
+    def steps(self) -> Steps:
         self.tell("machine", f"Blender {bpy.app.version_string}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
         bpy.ops.wm.save_as_mainfile(filepath=str(self.folder / "figures.blend"))
         area = max((a for a in self.window.screen.areas if a.type == "VIEW_3D"), key=lambda a: a.width * a.height)
@@ -146,7 +144,7 @@ class Figures:
         self.call(bpy.ops.mien.bake)
         yield from self.during("bake", self.idle)
 
-    def imports(self) -> Iterator[Wait]:
+    def imports(self) -> Steps:
         """The shot itself, and one of as many frames as asked for, made of its performance over and over."""
         operators = self.operators["face"]
         shot_type, solve_type = module("mesh.shot").Shot, module("mesh.shot").Solve
@@ -171,7 +169,7 @@ class Figures:
         self.call(bpy.ops.mien.import_face)
         yield 1.0
 
-    def live(self) -> Iterator[Wait]:
+    def live(self) -> Steps:
         """Frames a second while the timeline plays as fast as it can, with the live edit and without."""
         scene, emotion = self.window.scene, self.operators["emotion"]
         rng = np.random.default_rng(2)
@@ -198,7 +196,7 @@ class Figures:
         scene.render.fps = rate
         self.operators["live"].set_live(self.face, True, scene.frame_current)
 
-    def preview(self) -> Iterator[Wait]:
+    def preview(self) -> Steps:
         """From a slider's change to its picture, of the frame in the middle."""
         scene = self.window.scene
         bpy.ops.mien.reset_emotion(keys=True)
@@ -238,42 +236,14 @@ class Figures:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("--plate", type=Path)
-    arguments.add_argument("--engine", default="")
-    arguments.add_argument("--frames", type=int, default=300, help="of the import that is measured")
-    options = arguments.parse_args(sys.argv[sys.argv.index("--") + 1:] if "--" in sys.argv else [])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--plate", type=Path)
+    parser.add_argument("--engine", default="")
+    parser.add_argument("--frames", type=int, default=300, help="of the import that is measured")
+    options = parser.parse_args(arguments())
     folder = Path(tempfile.mkdtemp(prefix="mien-figures-"))
     figures = Figures(options, folder)
-    steps = figures.steps()
-    state: dict[str, object] = {"wait": 1.0, "since": time.perf_counter(), "last": time.perf_counter()}
-
-    def tick() -> float:
-        now = time.perf_counter()
-        figures.gaps.append(now - float(state["last"]))
-        state["last"] = now
-        wait = state["wait"]
-        try:
-            if wait() if callable(wait) else now - float(state["since"]) >= float(wait):
-                state.update(wait=next(steps), since=time.perf_counter())
-        except StopIteration:
-            leave(0, folder, figures)
-        except Exception:  # noqa: BLE001 - whatever it is, it is told, and Blender ends: nobody watches the window
-            traceback.print_exc()
-            leave(1, folder, figures)
-        return TICK
-
-    bpy.app.timers.register(tick, first_interval=1.0, persistent=True)
-
-
-def leave(code: int, folder: Path, figures: Figures) -> None:
-    """End Blender, its engines and its folder."""
-    figures.result.stop()
-    figures.engine.close_engine()
-    shutil.rmtree(folder, ignore_errors=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    play(figures.steps(), folder, pause=TICK, ticked=figures.ticked)
 
 
 main()

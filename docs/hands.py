@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mouse and keyboard for scripts that use Blender as a person does: events go the way of real ones, through the window's queue.
+"""Scripts that use Blender as a person does: mouse and keyboard, whose events go the way of real ones, through the window's queue.
 
 Blender must be started with --enable-event-simulate. Everything here is a generator of waits (seconds, or a function that tells when to go on),
-for a timer to step through: Blender handles the events and draws between two steps.
+for a timer to step through (`play`): Blender handles the events and draws between two steps.
 """
 
 from __future__ import annotations
 
+import importlib
+import os
 import re
+import shutil
+import sys
+import time
+import traceback
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
+from types import ModuleType
 
 import bpy
 
@@ -20,6 +27,60 @@ LOOK = 0.05
 """Seconds that Blender has to find the button under the pointer."""
 SCROLLS = 14
 """Turns of the wheel after which a button is not there."""
+LIMIT = 900.0
+"""Seconds that one step may take."""
+
+
+# -- the script ---------------------------------------------------------------------------------------------------------------
+
+def arguments() -> list[str]:
+    """What stands after -- on Blender's command line."""
+    return sys.argv[sys.argv.index("--") + 1:] if "--" in sys.argv else []
+
+
+def module(name: str) -> ModuleType:
+    """A module of the installed extension."""
+    package = next((addon.module for addon in bpy.context.preferences.addons if addon.module.endswith(".mien")), None)
+    if package is None:
+        raise SystemExit("Mien is not switched on; install the zip first.")
+    return importlib.import_module(f"{package}.{name}")
+
+
+def play(steps: Steps, folder: Path, *, pause: float = 0.03, ticked: Callable[[], None] = lambda: None) -> None:
+    """Step through `steps` with a timer that ticks every `pause` seconds, then end Blender and delete `folder`; with 1 when a step fails."""
+    wait: Wait = 1.0
+    since = time.monotonic()
+
+    def tick() -> float:
+        nonlocal wait, since
+        ticked()
+        waited = time.monotonic() - since
+        try:
+            if waited > LIMIT:
+                raise TimeoutError("a step did not end")
+            if wait() if callable(wait) else waited >= wait:
+                wait, since = next(steps), time.monotonic()
+        except StopIteration:
+            leave(0, folder)
+        except Exception:  # noqa: BLE001 - whatever it is, it is told, and Blender ends: nobody watches the window
+            traceback.print_exc()
+            leave(1, folder)
+        return pause
+
+    bpy.app.timers.register(tick, first_interval=1.0, persistent=True)
+
+
+def leave(code: int, folder: Path) -> None:
+    """End Mien's engines, the folder, Blender."""
+    module("operators.result").stop()
+    module("operators.engine").close_engine()
+    shutil.rmtree(folder, ignore_errors=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+# -- the hands ----------------------------------------------------------------------------------------------------------------
 
 
 class NotFound(Exception):
@@ -190,7 +251,7 @@ class Desk:
 
     def away(self) -> Steps:
         """The pointer where it brings up no tooltip and hides nothing."""
-        yield from self.hands.move(self.window.width * 0.72, self.window.height - 6)
+        yield from self.hands.move(self.window.width * 0.5, 6)  # the status bar
         yield 0.3
 
     def browse(self, path: Path) -> Steps:

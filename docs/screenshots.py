@@ -14,37 +14,23 @@ and says why, when a step does not do what the tutorial promises.
 from __future__ import annotations
 
 import argparse
-import importlib
-import os
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from pathlib import Path
 
 import bpy
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from hands import Desk, Steps
+from hands import Desk, Steps, arguments, module, play
 
 WIDTH = 1280
 """Of the docs' pictures, pixels."""
 QUALITY = 82
-TICK = 0.03
-LIMIT = 900.0
-"""Seconds that one step may take."""
-
-
-def module(name: str):
-    """A module of the installed extension."""
-    package = next((addon.module for addon in bpy.context.preferences.addons if addon.module.endswith(".mien")), None)
-    if package is None:
-        raise SystemExit("Mien is not switched on; install the zip first.")
-    return importlib.import_module(f"{package}.{name}")
 
 
 class Tour(Desk):
@@ -115,6 +101,7 @@ class Tour(Desk):
         yield from self.animate()
         yield from self.look()
         yield from self.finish()
+        print("tour: done", {name: round(seconds, 2) for name, seconds in self.times.items()}, flush=True)
 
     def footage(self) -> Steps:
         plate = self.options.plate
@@ -236,6 +223,7 @@ class Tour(Desk):
         low = min((a for a in self.window.screen.areas if a.type == "VIEW_3D"), key=lambda a: a.y)
         low.type = "GRAPH_EDITOR"
         yield 0.5
+        low.spaces.active.show_region_ui = False
         yield from self.hands.move(low.x + low.width / 2, low.y + low.height / 2)
         yield from self.hands.key("HOME")
         yield from self.centre()
@@ -329,17 +317,17 @@ class Tour(Desk):
         yield lambda: any(a.type == "VIEW_3D" for a in self.window.screen.areas)
         yield from self.press("mien.deliver", filepath=str(movie))
         yield from self.browse(movie)
-        yield 2.0
+        render = module("operators.render_job")
+        yield lambda: not render.running() or render.told()[0] > 0.1
+        yield from self.away()
         yield from self.picture("delivering")
-        yield lambda: not module("operators.render_job").running()
+        yield lambda: not render.running()
         if not movie.exists():
             raise RuntimeError(self.engine.STATE.error or "nothing was delivered")
         yield from self.picture("delivered")
-        rendered = self.area("IMAGE_EDITOR")
-        yield from self.hands.move(rendered.x + rendered.width / 2, rendered.y + rendered.height / 2)
-        yield from self.hands.key("ESC")  # from the render back to the view
-        yield lambda: any(a.type == "VIEW_3D" for a in self.window.screen.areas)
         self.area("GRAPH_EDITOR").ui_type = "SEQUENCE_EDITOR"
+        if not self.quick:
+            yield from self.open_panel("mien.show_scene(stage='delivery'", "mien.show_scene(stage='composite'")
         yield from self.press("mien.show_scene(stage='delivery'")
         yield 0.5
         strips = self.area("SEQUENCE_EDITOR")
@@ -351,45 +339,16 @@ class Tour(Desk):
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("--out", type=Path, help="folder for the pictures that the docs show")
-    arguments.add_argument("--all", type=Path, help="folder for a picture of every step")
-    arguments.add_argument("--engine", default="")
-    arguments.add_argument("--quick", action="store_true", help="call operators, do not look for their buttons")
-    arguments.add_argument("--plate", type=Path, help="footage in the place of the demo's; not tracked with a shot folder beside it")
-    arguments.add_argument("--grab", default="", help="a command that writes a picture of the screen")
-    options = arguments.parse_args(sys.argv[sys.argv.index("--") + 1:] if "--" in sys.argv else [])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=Path, help="folder for the pictures that the docs show")
+    parser.add_argument("--all", type=Path, help="folder for a picture of every step")
+    parser.add_argument("--engine", default="")
+    parser.add_argument("--quick", action="store_true", help="call operators, do not look for their buttons")
+    parser.add_argument("--plate", type=Path, help="footage in the place of the demo's; not tracked with a shot folder beside it")
+    parser.add_argument("--grab", default="", help="a command that writes a picture of the screen")
+    options = parser.parse_args(arguments())
     folder = Path(tempfile.mkdtemp(prefix="mien-tour-"))
-    tour = Tour(options, folder)
-    steps = tour.steps()
-    state: dict[str, object] = {"wait": 0.0, "since": time.monotonic()}
-
-    def tick() -> float:
-        wait, waited = state["wait"], time.monotonic() - float(state["since"])
-        try:
-            if waited > LIMIT:
-                raise TimeoutError("a step of the tour did not end")
-            if wait() if callable(wait) else waited >= float(wait):
-                state.update(wait=next(steps), since=time.monotonic())
-        except StopIteration:
-            print("tour: done", {name: round(seconds, 2) for name, seconds in tour.times.items()}, flush=True)
-            leave(0, folder, tour)
-        except Exception:  # noqa: BLE001 - whatever it is, it is told, and Blender ends: nobody watches the window
-            traceback.print_exc()
-            leave(1, folder, tour)
-        return TICK
-
-    bpy.app.timers.register(tick, first_interval=1.0, persistent=True)
-
-
-def leave(code: int, folder: Path, tour: Tour) -> None:
-    """End Blender, its engines and its folder."""
-    tour.result.stop()
-    tour.engine.close_engine()
-    shutil.rmtree(folder, ignore_errors=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    play(Tour(options, folder).steps(), folder)
 
 
 main()

@@ -67,7 +67,8 @@ def bake_state(face: bpy.types.Object | None, info: shots.ShotInfo | None) -> Ba
     """Of the current version of a shot; None when there is no shot. Without a face all that is baked counts as FRESH."""
     if info is None or info.shot is None:
         return None
-    key = (info.folder, info.shot.bake_version, info.baked_frames, repr(info.baked_settings), repr(info.baked_masks), repr(info.masks), info.solve_hash, info.shot.plate.frame_count,
+    key = (info.folder, info.shot.bake_version, info.baked_frames, repr(info.baked_settings), repr(info.baked_masks), repr(info.masks),
+           info.solve_hash, info.shot.plate.frame_count,
            face and (face.mien.solve_hash, shots.controls_hash(face), face.mien.bake_hash, repr(bake_params(face)["settings"])))
     uid = face.session_uid if face else 0
     if uid not in _known or _known[uid][0] != key:

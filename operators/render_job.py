@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A delivery rendered in Blender's window: Blender's own render job takes Esc, a timer waits for its end and lets the panels tell how far it is.
 
-Blender keeps no picture of a sequence that it renders, so no render view is opened: it would stay empty. No modal operator waits: Blender frees an operator that its file browser has run, whatever it returned.
+Blender keeps no picture of a sequence that it renders, so no render view is opened: it would stay empty. No modal operator waits: Blender
+frees an operator that its file browser has run, whatever it returned.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def told() -> tuple[float, str] | None:
         return None
     first, last = _job.scene.frame_start, _job.scene.frame_end
     frame = min(max(_job.scene.frame_current, first), last)
-    return (frame - first) / (last - first + 1), f"Delivering {_job.path.name}: frame {frame}, up to {last}"
+    return (frame - first) / (last - first + 1), f"Delivering {_job.path.name}: frame {frame} of {first}-{last}"
 
 
 def start(window: bpy.types.Window, path: Path, prepared: AbstractContextManager[tuple[bpy.types.Scene, Output]]) -> None:
