@@ -9,6 +9,7 @@ import itertools
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -136,6 +137,8 @@ class SkinSamples:
         self._rows = np.empty((len(chosen), 3 * int(self._kept.sum())), np.float32)
         self._shown, self._lock = np.zeros(len(inside), np.int32), threading.Lock()
         self._missing = {int(index): row for index, row in zip(chosen, self._rows)}
+        self._fitter = ThreadPoolExecutor(1, "mien-skin")
+        self._model: Future[EigenImages] | None = None
 
     def take(self, frame: Frame) -> None:
         """Look at a frame; from any thread, in any order, chosen or not."""
@@ -148,6 +151,9 @@ class SkinSamples:
         with self._lock:
             self._shown += whole
             del self._missing[frame.index]
+            if not self._missing:  # whoever reads on, for the mouth, need not wait for it
+                self._model = self._fitter.submit(self._fit)
+                self._fitter.shutdown(wait=False)
 
     def fit(self, report: Reporter) -> tuple[EigenImages, np.ndarray, np.ndarray]:
         """The eigen model of the frames' textures, their latents (N, L) and how often each texel is seen (S, S). Call it once."""
@@ -155,11 +161,15 @@ class SkinSamples:
         if len(left):
             for _ in reported(ordered_map(self.take, self._faces.frames(left)), report, "textures", len(left)):
                 pass
-        fit = EigenFit(self._mask, TEXTURE_COMPONENTS, self._base)
-        fit.add_rows(self._rows)
-        model, seen = fit.model(), np.zeros(self._mask.size, np.float32)
+        assert self._model is not None
+        model, seen = self._model.result(), np.zeros(self._mask.size, np.float32)
         seen[self._unwrap.inside] = self._shown / np.float32(1000 * len(self.chosen))
         return model, self._rows @ model.components.T, seen.reshape(self._mask.shape)
+
+    def _fit(self) -> EigenImages:
+        fit = EigenFit(self._mask, TEXTURE_COMPONENTS, self._base)
+        fit.add_rows(self._rows)
+        return fit.model()
 
 
 def fit_texture(faces: ShotFaces, chosen: np.ndarray, report: Reporter) -> tuple[EigenImages, np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -23,7 +24,7 @@ from .parallel import ahead, ordered_map
 from .progress import Reporter
 from .solving import Footage, solve_again, solve_shots
 from .solving.gaze import blink_agreement
-from .texture import shot_texture
+from .texture import EarlyFrames, shot_texture
 from .tracking import chosen_face, other_faces, track_faces
 from .visibility import landmarks_seen, shot_trust
 
@@ -96,19 +97,21 @@ def solve_together(folders: Sequence[Path], *, model: str = "default", focal_mm:
             reader = PlateReader(shot.plate_path, shot.plate)
             given = replace(given, start=predict(rnet, reader.frames(), shot.plate, landmarks, face_model, given.camera, report))
         footage.append(given)
-    for shot, given, result in zip(shots, footage, solve_shots(face_model, footage, report, alpha=alpha)):
-        if photometric:
-            from .solving.photometric import refine
-            plate = PlateReader(shot.plate_path, shot.plate)
-            result = refine(face_model, given, result, plate, shot_trust(shot, given.track, result), report)
-        shot.settings["photometric"] = photometric
-        shot.model, shot.model_hash, shot.camera = model, face_model.hash, result.camera
-        texture = shot_texture(shot, face_model, given.track, result, report)
-        shot.settings["glasses_seen"] = glasses_score(texture, face_model) > GLASSES_THRESHOLD
-        shot.settings["focal_given"] = focal_mm is not None
-        write_png(shot.texture_path, texture)
-        result.save(shot.solve_path)
-        shot.save()
+    with contextlib.ExitStack() as reading:
+        early = [reading.enter_context(EarlyFrames(shot, given.track.found, len(shots))) for shot, given in zip(shots, footage)]
+        for shot, given, frames, result in zip(shots, footage, early, solve_shots(face_model, footage, report, alpha=alpha)):
+            if photometric:
+                from .solving.photometric import refine
+                plate = PlateReader(shot.plate_path, shot.plate)
+                result = refine(face_model, given, result, plate, shot_trust(shot, given.track, result), report)
+            shot.settings["photometric"] = photometric
+            shot.model, shot.model_hash, shot.camera = model, face_model.hash, result.camera
+            texture = shot_texture(shot, face_model, given.track, result, frames, report)
+            shot.settings["glasses_seen"] = glasses_score(texture, face_model) > GLASSES_THRESHOLD
+            shot.settings["focal_given"] = focal_mm is not None
+            write_png(shot.texture_path, texture)
+            result.save(shot.solve_path)
+            shot.save()
     return shots
 
 

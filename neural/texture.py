@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numba
 import numpy as np
@@ -12,13 +15,16 @@ from ..mesh.model import FaceModel
 from ..mesh.shot import Shot, Solve, Track
 from .filmed import filmed
 from .media import PlateReader, display8
-from .progress import Reporter
+from .parallel import ordered_map
+from .progress import Reporter, reported
 from .rendering import PlateRenderer
 from .rendering.raster import rasterise
 from .visibility import shot_trust
 
 SIZE = 1024
 SAMPLES = 15
+EARLY_MOST = 256 << 20
+"""Bytes of pictures that may wait for the end of a solve."""
 FACING = 0.25
 """Cosine of the view angle under which a surface is seen too flat to be unwrapped."""
 
@@ -126,21 +132,49 @@ def _cosines(points, triangles, out):
         out[v] = -(n[0] * p[0] + n[1] * p[1] + n[2] * p[2]) / max(length, 1e-15)
 
 
-def shot_texture(shot: Shot, model: FaceModel, track: Track, solve: Solve, report: Reporter) -> np.ndarray:
+class EarlyFrames:
+    """The frames that a shot's texture will be made from, read while the shot is still being solved. Close it when it is of no more use."""
+
+    def __init__(self, shot: Shot, found: np.ndarray, shots: int = 1):
+        """found (T,) bool: frames that show the face; they are solved, but for a few perhaps. shots: how many are waiting at the same time."""
+        self._reader, self._linear = PlateReader(shot.plate_path, shot.plate), shot.plate.linear
+        self._pool = ThreadPoolExecutor(1, "mien-early")
+        size = shot.plate.width * shot.plate.height * 3
+        self._frames = self._pool.submit(lambda: list(self._read(_evenly(found)))) if shots * SAMPLES * size <= EARLY_MOST else None
+
+    def __enter__(self) -> EarlyFrames:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def chosen(self, solved: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """(index, (H, W, 3) uint8) of the frames evenly chosen of those that were solved (T,) bool. Raises MienError."""
+        indices = _evenly(solved)
+        early = [] if self._frames is None else self._frames.result()
+        yield from early if [i for i, _ in early] == indices.tolist() else self._read(indices)
+
+    def _read(self, indices: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        return ((frame.index, display8(frame.pixels, self._linear)) for frame in self._reader.chosen(indices))
+
+
+def _evenly(there: np.ndarray) -> np.ndarray:
+    """Indices of at most SAMPLES elements of those that are there (T,) bool."""
+    indices = np.flatnonzero(there)
+    return indices[np.unique(np.round(np.linspace(0, len(indices) - 1, SAMPLES)).astype(int))] if len(indices) else indices
+
+
+def shot_texture(shot: Shot, model: FaceModel, track: Track, solve: Solve, early: EarlyFrames, report: Reporter) -> np.ndarray:
     """The median texture (SIZE, SIZE, 3) uint8 RGB of evenly chosen solved frames; what no frame shows is filled from around."""
     renderer, unwrap, trust = PlateRenderer(model, solve.camera), Unwrapper(model), shot_trust(shot, track, solve)
-    solved = np.flatnonzero(solve.solved)
-    chosen = solved[np.unique(np.round(np.linspace(0, len(solved) - 1, SAMPLES)).astype(int))]
-    reader = PlateReader(shot.plate_path, shot.plate)
-    textures, seen = [], []
-    for done, frame in enumerate(reader.chosen(chosen)):
-        report.step("texture", done, len(chosen))
-        index, rgb = frame.index, display8(frame.pixels, shot.plate.linear)
+
+    def unwrapped(chosen: tuple[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        index, rgb = chosen
         xy, offset, points = filmed(renderer, solve, track, trust, index)
         texture, visible = unwrap(rgb, xy + offset, points, trust.hidden(index))
-        textures.append(texture)
-        seen.append(visible > 0.5)
-    report.step("texture", len(chosen), len(chosen))
+        return texture, visible > 0.5
+
+    textures, seen = zip(*reported(ordered_map(unwrapped, early.chosen(solve.solved)), report, "texture", min(SAMPLES, int(solve.solved.sum()))))
     result, known = median_seen(np.stack(textures), np.stack(seen))
     result, known = fill_mirrored(result, known, unwrap.mirror())
     return fill_outwards(np.clip(np.round(result), 0, 255).astype(np.uint8), known)

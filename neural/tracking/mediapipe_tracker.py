@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
-import mediapipe as mp
 import numpy as np
+
+if TYPE_CHECKING:
+    from mediapipe.python.solutions.face_mesh import FaceMesh
 
 SCHEME = "mediapipe478"
 LANDMARKS = 478
@@ -24,8 +28,8 @@ class MediaPipeTracker:
 
     def __init__(self, faces: int = 1):
         self._faces = faces
-        self._mesh = mp.solutions.face_mesh.FaceMesh(static_image_mode=False, max_num_faces=faces, refine_landmarks=True)
-        self._still: mp.solutions.face_mesh.FaceMesh | None = None
+        self._mesh = _network(faces, still=False)
+        self._still: FaceMesh | None = None
 
     def __enter__(self) -> MediaPipeTracker:
         return self
@@ -42,14 +46,19 @@ class MediaPipeTracker:
     def detect(self, rgb: np.ndarray) -> list[Face]:
         """All faces of one picture, afresh, without touching the faces that are being followed."""
         if self._still is None:
-            self._still = mp.solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=MAX_FACES, refine_landmarks=True)
+            self._still = _network(MAX_FACES, still=True)
         return self._run(self._still, rgb)
 
     @staticmethod
-    def _run(mesh: mp.solutions.face_mesh.FaceMesh, rgb: np.ndarray) -> list[Face]:
+    def _run(mesh: FaceMesh, rgb: np.ndarray) -> list[Face]:
         height, width = rgb.shape[:2]
         while max(rgb.shape[:2]) > LONGEST_SIDE:
             rgb = cv2.resize(rgb, (rgb.shape[1] // 2, rgb.shape[0] // 2), interpolation=cv2.INTER_AREA)
         found = mesh.process(np.ascontiguousarray(rgb)).multi_face_landmarks or []
         scale = np.array([width, height, width], np.float32)
         return [np.array([(p.x, p.y, p.z) for p in face.landmark], np.float32) * scale for face in found]
+
+
+def _network(faces: int, *, still: bool) -> FaceMesh:
+    from mediapipe.python.solutions.face_mesh import FaceMesh  # takes a second, which a bake or a preview need not wait
+    return FaceMesh(static_image_mode=still, max_num_faces=faces, refine_landmarks=True)
