@@ -98,7 +98,7 @@ def solve_together(folders: Sequence[Path], *, model: str = "default", focal_mm:
             given = replace(given, start=predict(rnet, reader.frames(), shot.plate, landmarks, face_model, given.camera, report))
         footage.append(given)
     with contextlib.ExitStack() as reading:
-        early = [reading.enter_context(EarlyFrames(shot, given.track.found, len(shots))) for shot, given in zip(shots, footage)]
+        early = [reading.enter_context(EarlyFrames(shot, given.track.found, face_model, len(shots))) for shot, given in zip(shots, footage)]
         for shot, given, frames, result in zip(shots, footage, early, solve_shots(face_model, footage, report, alpha=alpha)):
             if photometric:
                 from .solving.photometric import refine

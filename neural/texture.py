@@ -17,7 +17,7 @@ from .filmed import filmed
 from .media import PlateReader, display8
 from .parallel import ordered_map
 from .progress import Reporter, reported
-from .rendering import PlateRenderer
+from .rendering import PlateRenderer, prepare
 from .rendering.raster import rasterise
 from .visibility import shot_trust
 
@@ -135,12 +135,13 @@ def _cosines(points, triangles, out):
 class EarlyFrames:
     """The frames that a shot's texture will be made from, read while the shot is still being solved. Close it when it is of no more use."""
 
-    def __init__(self, shot: Shot, found: np.ndarray, shots: int = 1):
+    def __init__(self, shot: Shot, found: np.ndarray, model: FaceModel, shots: int = 1):
         """found (T,) bool: frames that show the face; they are solved, but for a few perhaps. shots: how many are waiting at the same time."""
         self._reader, self._linear = PlateReader(shot.plate_path, shot.plate), shot.plate.linear
         self._pool = ThreadPoolExecutor(1, "mien-early")
         size = shot.plate.width * shot.plate.height * 3
         self._frames = self._pool.submit(lambda: list(self._read(_evenly(found)))) if shots * SAMPLES * size <= EARLY_MOST else None
+        self._pool.submit(prepare, model)
 
     def __enter__(self) -> EarlyFrames:
         return self

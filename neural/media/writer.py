@@ -255,7 +255,7 @@ class MovieWriter(PlateWriter):
                                  "some players show only even sizes.")
         # x264's macroblock tree is not repeatable on CPUs with AVX-512: the same frames came out as different files.
         # Faster than "veryfast", larger files; in 4:4:4 its colours would be coarser.
-        return "libx264", pix_fmt, {"crf": "14", "preset": "veryfast" if odd else "superfast", "mbtree": "0"}
+        return "libx264", pix_fmt, {"crf": "14", "preset": "veryfast" if odd else "superfast", "mbtree": "0", "b_strategy": "0"}
 
     def _add(self, index: int, pixels: np.ndarray, time: float | None) -> None:
         frame = self._frame(to_display(pixels) if pixels.dtype == np.float32 else pixels)

@@ -67,7 +67,7 @@ class MouthGeometry:
         self.upper_middle = upper[third : len(upper) - third]
         self.lower_middle = lower[third : len(lower) - third]
         self._neutral = model.neutral(alpha).astype(np.float64)
-        self._ring_moves = model.expression[:, self.ring, :2].astype(np.float64)
+        self._ring_moves = model.expression[:, self.ring, :2].astype(np.float64).reshape(model.expression_count, -1)
         self._chin_moves = model.expression[:, self._chin, :2].astype(np.float64).mean(1)
         inside = set(map(int, rows.ravel()))
         self.triangles = np.array([t for t in mesh.triangles[mesh.face_count :] if inside & set(map(int, t))], np.int32)
@@ -89,7 +89,7 @@ class MouthGeometry:
 
     def _frontal(self, beta: np.ndarray) -> np.ndarray:
         """(n, 2) crop pixels of the ring on the face that looks straight ahead: l' of section 3.5.2."""
-        return (self._neutral[self.ring, :2] + np.tensordot(beta.astype(np.float64), self._ring_moves, 1) - self._origin) * self.scale
+        return (self._neutral[self.ring, :2] + (beta.astype(np.float64) @ self._ring_moves).reshape(-1, 2) - self._origin) * self.scale
 
     def _jaw(self, beta: np.ndarray) -> np.ndarray:
         return beta.astype(np.float64) @ self._chin_moves * self.scale

@@ -171,6 +171,11 @@ LEAST_WEIGHT = 1e-4
 """Below this a landmark does not count for a vertex: nine of ten do not, and landmarks 3 pixels off move no vertex by 1/200 of a pixel that way."""
 
 
+def prepare(model: FaceModel) -> None:
+    """Make now what takes half a second at a model's first RenderMesh of a process."""
+    _lock(model)
+
+
 def _lock(model: FaceModel) -> sp.csr_matrix:
     """`_smooth_interpolation` (V, L), made once a process for each model; read-only."""
     found = _LOCKS.get(model.hash)
