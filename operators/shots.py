@@ -34,9 +34,14 @@ def is_face(object: bpy.types.Object | None) -> bool:
 
 
 def active_face(context: bpy.types.Context) -> bpy.types.Object | None:
-    """The selected face, else the scene's own."""
+    """The selected face, else the scene's own; in a composite's or delivery's scene that of its shot."""
     active = getattr(context, "active_object", None)
-    return active if is_face(active) else scene_face(context.scene)
+    if is_face(active):
+        return active
+    folder = context.scene.get("mien_shot", "")
+    if not folder:
+        return scene_face(context.scene)
+    return next((face for scene in bpy.data.scenes for face in faces(scene) if absolute(face.mien.shot_folder) == absolute(folder)), None)
 
 
 def scene_face(scene: bpy.types.Scene) -> bpy.types.Object | None:

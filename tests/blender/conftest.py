@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import functools
 import struct
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from mien.mesh.camera import Camera
 from mien.mesh.model import FaceModel
 from mien.mesh.shot import Plate, Shot, Solve, Track
+from mien.neural.client import Engine
 
 bpy = pytest.importorskip("bpy")
 
@@ -36,6 +39,14 @@ def saved(blender, tmp_path: Path) -> Path:
     path.parent.mkdir()
     blender.ops.wm.save_as_mainfile(filepath=str(path))
     return path
+
+
+@pytest.fixture
+def quick_engine(blender, monkeypatch) -> None:
+    """A real engine process whose jobs are stand-ins."""
+    from mien.operators import engine
+    monkeypatch.setattr(engine, "Engine", functools.partial(Engine, arguments=("--jobs", str(Path(__file__).with_name("fake_jobs.py")))))
+    monkeypatch.setenv("MIEN_PYTHON", sys.executable)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,8 @@ import numpy as np
 
 from mien.mesh.errors import MienError
 from mien.mesh.files import write_json
-from mien.mesh.shot import Shot
+from mien.mesh.pins import Pins
+from mien.mesh.shot import Shot, Solve
 from mien.neural.visibility import occlusion_mask
 
 
@@ -85,6 +87,30 @@ def train_stylegan(params, report):
     return {"folder": params["output"]}
 
 
+def resolve(params, report):
+    """Takes note of the pins and lifts the head where they are."""
+    shot = Shot.load(params["folder"])
+    rows, solve = Pins.load(shot).rows(shot), Solve.load(shot)
+    for row in rows:
+        solve.translation[int(row[0]), 1] -= 0.01
+    replace(solve, pins=rows).save(shot.solve_path)
+    return {"again": len(rows)}
+
+
+def layers(params, report):
+    note("layers", params)
+    return {"frames": 12}
+
+
+def add_model(params, report):
+    return {"name": "own", "vertices": 81, "expression": 6}
+
+
+def demo_plate(params, report):
+    Path(params["output"]).write_bytes(b"a movie")
+    return {"output": params["output"]}
+
+
 def train_level2(params, report):
     note("train", {**params, "folder": params["output"]})
     return {"folder": params["output"]}
@@ -100,5 +126,6 @@ def train_shape(params, report):
     raise MienError(f"{STOPPED}.")
 
 
-JOBS = {"track": track, "solve": solve, "learn": learn, "bake": bake, "selftest": selftest, "train_stylegan": train_stylegan,
+JOBS = {"track": track, "solve": solve, "learn": learn, "bake": bake, "resolve": resolve, "layers": layers,
+        "add_model": add_model, "demo_plate": demo_plate, "selftest": selftest, "train_stylegan": train_stylegan,
         "train_texture": train_level2, "train_mouth": train_level2, "train_shape": train_shape}

@@ -1,118 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way of a shot through the operators: undo and redo after each, save and reload, two shots in a file, no engine, enabled again."""
+"""The way of a shot through the operators: two shots in a file, no engine, enabled again. After every operator: test_every_operator.py."""
 
 from __future__ import annotations
-
-import functools
-import sys
-from pathlib import Path
 
 import pytest
 
 from mien.mesh.model import DEFAULT_MODEL_PATH
-from mien.neural.client import Engine
-
-FAKE = Path(__file__).with_name("fake_jobs.py")
-
-
-@pytest.fixture
-def quick_engine(blender, monkeypatch):
-    from mien.operators import engine
-    monkeypatch.setattr(engine, "Engine", functools.partial(Engine, arguments=("--jobs", str(FAKE))))
-    monkeypatch.setenv("MIEN_PYTHON", sys.executable)
-
-
-def picture(bpy) -> dict:
-    """What the artist would see of Mien in this file."""
-    from mien.mesh.emotion import CONTROLS
-    scene = bpy.context.scene
-    faces = sorted((o for o in scene.objects if o.type == "MESH" and o.mien.shot_folder), key=lambda o: o.name)
-    settings = scene.mien
-    return {
-        "shot": (settings.plate, settings.shot_folder, settings.face and settings.face.name, settings.shot_index, settings.model),
-        "list": [(item.name, item.shot_folder, item.plate) for item in settings.shots],
-        "faces": [(o.name, o.mien.shot_folder, len(o.data.vertices), len(o.data.shape_keys.key_blocks), o.mien.bake_hash) for o in faces],
-        "controls": [[round(getattr(o.mien, name), 5) for name in CONTROLS] for o in faces],
-        "curves": [sorted((c.data_path, len(c.keyframe_points)) for c in curves(o)) for o in faces],
-        "scenes": sorted(s.name for s in bpy.data.scenes),
-        "objects": sorted((o.name, o.display_type) for o in scene.objects),
-        "difference": [o.mien.difference for o in faces],
-        "masks": [m.name for m in bpy.data.masks],
-        "range": (scene.frame_start, scene.frame_end),
-    }
-
-
-def curves(face):
-    from mien import compat
-    bag = compat.channelbag(face)
-    return bag.fcurves if bag else []
-
-
-def way_of_a_shot(bpy, shot):
-    """(operator and what it is called with, action) of every operator on the way, in order."""
-    ops = bpy.ops.mien
-    return [
-        ("choose_plate", lambda: ops.choose_plate(filepath=str(shot.folder.parent / "footage/talk.1001.png"))),
-        ("open_shot", lambda: ops.open_shot(directory=str(shot.folder))),
-        ("solve", ops.solve),
-        ("import_face", ops.import_face),
-        ("key_pose", lambda: ops.key_pose(emotion="happy", value=1.0)),
-        ("key_preset", lambda: ops.key_preset(emotion="sad", onset=2, apex=2, offset=2)),
-        ("key_emotion", ops.key_emotion),
-        ("show_performance", lambda: ops.show_performance(edited=True)),
-        ("live_edit", ops.live_edit),
-        ("difference", ops.difference),
-        ("compare OVER", lambda: ops.compare(mode="OVER")),
-        ("compare SIDE", lambda: ops.compare(mode="SIDE")),
-        ("bake", ops.bake),
-        ("new_bake_version", ops.new_bake_version),
-        ("bake again", ops.bake),
-        ("use_bake_version", lambda: ops.use_bake_version(version="1")),
-        ("composite", ops.composite),
-        ("occlusion_mask", ops.occlusion_mask),
-        ("deliver", lambda: ops.deliver(render=False, handles=1)),
-        ("reset_emotion", lambda: ops.reset_emotion(keys=True)),
-        ("import_face again", ops.import_face),
-        ("remove_shot", ops.remove_shot),
-    ]
-
-
-ELSEWHERE = {"copy_emotion", "sound", "demo_plate", "clear_pins", "resolve"}
-"""Operators with an undo step that need more than one solved shot; their own modules test them."""
-
-
-def test_every_operator_with_an_undo_step_is_on_the_way(blender, make_shot) -> None:
-    import mien
-    undoable = {c.bl_idname.removeprefix("mien.") for m in mien._modules() for c in m.CLASSES if "UNDO" in getattr(c, "bl_options", ())}
-    assert undoable - {name.split()[0] for name, _ in way_of_a_shot(blender, make_shot())} == ELSEWHERE
-
-
-def test_undo_and_redo_after_every_operator(blender, saved, make_shot, quick_engine) -> None:
-    shot = make_shot(folder=saved.parent, model=str(DEFAULT_MODEL_PATH))
-    blender.ops.ed.undo_push(message="start")
-    seen = [picture(blender)]
-    for name, action in way_of_a_shot(blender, shot):
-        assert action() == {"FINISHED"}, name
-        blender.ops.ed.undo_push(message=name)
-        seen.append(picture(blender))
-    assert seen[0]["list"] == [] and len(seen[1]["list"]) == 1
-    assert len({repr(state) for state in seen}) > len(seen) / 2
-    for wanted in reversed(seen[:-1]):
-        blender.ops.ed.undo()
-        assert picture(blender) == wanted
-    for wanted in seen[1:]:
-        blender.ops.ed.redo()
-        assert picture(blender) == wanted
-
-
-def test_save_and_reload_after_every_operator(blender, saved, make_shot, quick_engine) -> None:
-    shot = make_shot(folder=saved.parent, model=str(DEFAULT_MODEL_PATH))
-    for name, action in way_of_a_shot(blender, shot):
-        assert action() == {"FINISHED"}, name
-        before = picture(blender)
-        blender.ops.wm.save_mainfile()
-        blender.ops.wm.open_mainfile(filepath=str(saved))
-        assert picture(blender) == before, name
+from mien.tests.blender.file_picture import picture
 
 
 def test_two_shots_in_a_file(blender, saved, make_shot, quick_engine) -> None:
