@@ -71,44 +71,43 @@ def match_sharpness(patch: np.ndarray, field: np.ndarray, blur: float) -> np.nda
     """
     field = np.ascontiguousarray(field, np.float32)
     larger, smaller = scales(field)
-    soften, crisp = np.zeros_like(larger), np.zeros_like(larger)
-    _shares(field, larger, smaller, soften, crisp)
+    soften, crisp, moved = (np.empty_like(larger) for _ in range(3))
+    _shares(field, larger, smaller, soften, crisp, moved)
     excess = float(np.sqrt(max(blur**2 - PIXEL_BLUR**2, 0)))
     out = patch.astype(np.float32)
-    changed = _mix(out, field, soften, excess, 1.0, 1.0)
-    changed = _mix(out, field, crisp, CRISP_SIGMA, -CRISP, MOST_CRISP) or changed
+    changed = _mix(out, moved, soften, excess, 1.0, 1.0)
+    changed = _mix(out, moved, crisp, CRISP_SIGMA, -CRISP, MOST_CRISP) or changed
     if not changed:
         return patch
     if patch.dtype == np.float32:
         return np.maximum(out, min(0.0, float(patch.min())))
-    settled = patch.copy()
-    _settle(out, field, float(np.iinfo(patch.dtype).max), settled)
-    return settled
+    return cv2.add(out, (0, 0, 0, 0), dtype=cv2.CV_8U if patch.dtype == np.uint8 else cv2.CV_16U)  # rounds and clips; whole numbers stay
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _shares(field, larger, smaller, soften, crisp):
-    """How much of a pixel is to be softened (up to 0.8) and crisped (up to 1), where that shows and the pixel moves."""
+def _shares(field, larger, smaller, soften, crisp, moved):
+    """How much of a pixel is to be softened (up to 0.8) and crisped (up to 1), where that shows and the pixel moves; `moved` is 1 there, else 0."""
+    none, whole = np.float32(0), np.float32(1)
     for i in range(field.shape[0]):
-        for j in range(field.shape[1]):
-            if field[i, j, 0] != 0 or field[i, j, 1] != 0:
-                soft = min(np.float32(1) - np.float32(1) / max(larger[i, j], np.float32(1e-6)), np.float32(0.8))
-                hard = min(np.float32(1) - smaller[i, j], np.float32(1))
-                if soft > LEAST:
-                    soften[i, j] = soft
-                if hard > LEAST:
-                    crisp[i, j] = hard
+        at, large, small = field[i].reshape(-1), larger[i], smaller[i]
+        for j in range(np.uint64(field.shape[1])):
+            moves = whole if at[TWO * j] != none or at[TWO * j + ONE] != none else none
+            soft = min(whole - whole / max(large[j], np.float32(1e-6)), np.float32(0.8))
+            hard = min(whole - small[j], whole)
+            soften[i, j] = moves * (soft if soft > np.float32(LEAST) else none)
+            crisp[i, j] = moves * (hard if hard > np.float32(LEAST) else none)
+            moved[i, j] = moves
 
 
-def _mix(out: np.ndarray, field: np.ndarray, share: np.ndarray, sigma: float, strength: float, most: float) -> bool:
+def _mix(out: np.ndarray, moved: np.ndarray, share: np.ndarray, sigma: float, strength: float, most: float) -> bool:
     """Move `out` (h, w, C) towards its own blur by `share` (h, w) in place, or away from it where strength < 0; False when there is nothing to do.
 
-    Only the part of the picture that has a share is blurred.
+    Only the part of the picture that has a share is blurred, and only what moved (h, w), 0 or 1, is changed.
     """
     if sigma < 0.2 or not share.any():
         return False
-    share = cv2.GaussianBlur(share, (0, 0), 1.0)
-    _limit(share, field, abs(strength), most)
+    share = cv2.multiply(cv2.GaussianBlur(share, (0, 0), 1.0), moved, scale=abs(strength))
+    share = cv2.min(share, most)
     reach = int(np.ceil(4 * sigma)) + 1
     (top, bottom), (left, right) = _extent(share.max(1)), _extent(share.max(0))
     height, width = share.shape
@@ -127,14 +126,6 @@ def _extent(line: np.ndarray) -> tuple[int, int]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _limit(share, field, strength, most):
-    for i in range(share.shape[0]):
-        for j in range(share.shape[1]):
-            moved = field[i, j, 0] != 0 or field[i, j, 1] != 0
-            share[i, j] = min(strength * share[i, j], most) if moved else 0
-
-
-@numba.njit(cache=True, nogil=True)
 def _towards(out, smooth, share, sign):
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
@@ -142,13 +133,3 @@ def _towards(out, smooth, share, sign):
             if s != 0:
                 for c in range(out.shape[2]):
                     out[i, j, c] += s * (smooth[i, j, c] - out[i, j, c])
-
-
-@numba.njit(cache=True, nogil=True)
-def _settle(out, field, top, patch):
-    """Round `out` into the whole numbers of `patch`, where the picture moves."""
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            if field[i, j, 0] != 0 or field[i, j, 1] != 0:
-                for c in range(out.shape[2]):
-                    patch[i, j, c] = np.rint(min(max(out[i, j, c], 0), top))
