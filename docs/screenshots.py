@@ -325,15 +325,11 @@ class Tour(Desk):
         if not movie.exists():
             raise RuntimeError(self.engine.STATE.error or "nothing was delivered")
         yield from self.picture("delivered")
-        self.area("GRAPH_EDITOR").ui_type = "SEQUENCE_EDITOR"
         if not self.quick:
             yield from self.open_panel("mien.show_scene(stage='delivery'", "mien.show_scene(stage='composite'")
         yield from self.press("mien.show_scene(stage='delivery'")
-        yield 0.5
-        strips = self.area("SEQUENCE_EDITOR")
-        yield from self.hands.move(strips.x + strips.width / 2, strips.y + strips.height / 3)
-        yield from self.hands.key("HOME")
-        yield 1.0
+        yield lambda: any(a.type == "SEQUENCE_EDITOR" for a in self.window.screen.areas)
+        yield 2.0  # its views are fitted once they are there
         yield from self.away()
         yield from self.picture("tutorial_8_deliver")
 

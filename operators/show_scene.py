@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from pathlib import Path
 
 import bpy
 
@@ -16,7 +17,9 @@ STAGES = (("shot", "Shot", "The scene with the face and its emotion keys"),
           (composite.COMPOSITE, "Composite", "The face over the plate, in the compositor"),
           (composite.DELIVERY, "Delivery", "The composite and the plate's sound, in the sequencer"))
 WORKSPACES = {composite.COMPOSITE: "Compositing", composite.DELIVERY: "Video Editing"}
-"""Blender's own names; a file that has none of that name stays in the workspace in view."""
+"""Blender's own names."""
+TEMPLATES = {"Video Editing": "Video_Editing"}
+"""Workspaces that a new file lacks, and the application template that has them."""
 FIT = {"IMAGE_EDITOR": bpy.ops.image.view_all, "NODE_EDITOR": bpy.ops.node.view_all, "SEQUENCE_EDITOR": bpy.ops.sequencer.view_all}
 SETTLED = 0.5
 """Seconds until the workspace is drawn and its viewer has a picture."""
@@ -38,12 +41,23 @@ def scene_of(context: bpy.types.Context, stage: str) -> bpy.types.Scene | None:
     return next((s for f in (folder, main_folder(folder) if folder else None) for s in listed if shot_items.find(s, str(f)) >= 0), None)
 
 
+def find_workspace(context: bpy.types.Context, name: str) -> bpy.types.WorkSpace:
+    """The workspace of that name, from Blender's templates where the file has none; else the one in view."""
+    if name not in bpy.data.workspaces and name in TEMPLATES:
+        templates = bpy.utils.system_resource("SCRIPTS", path="startup/bl_app_templates_system")
+        library = Path(templates, TEMPLATES[name], "startup.blend")
+        if library.is_file():
+            bpy.ops.workspace.append_activate(idname=name, filepath=str(library))
+    return bpy.data.workspaces.get(name, context.workspace)
+
+
 def fit_views(window: bpy.types.Window) -> None:
     """The whole picture in each Image Editor, all nodes in each compositor, all strips in each sequencer."""
     with contextlib.suppress(ReferenceError):  # the window was closed
         for area in window.screen.areas:
-            operator = FIT.get(area.type)
-            region = next((r for r in area.regions if r.type == "WINDOW"), None)
+            preview = area.type == "SEQUENCE_EDITOR" and area.spaces.active.view_type == "PREVIEW"
+            operator = bpy.ops.sequencer.view_all_preview if preview else FIT.get(area.type)
+            region = next((r for r in area.regions if r.type == ("PREVIEW" if preview else "WINDOW")), None)
             with bpy.context.temp_override(window=window, area=area, region=region):
                 if operator is not None and operator.poll():
                     operator(**({"fit_view": True} if area.type == "IMAGE_EDITOR" else {}))
@@ -70,7 +84,7 @@ class MIEN_OT_show_scene(bpy.types.Operator):
         if self.stage != "shot" and stage_of(left) == "shot":
             scene[CAME_FROM] = context.workspace.name
         context.window.scene = scene
-        workspace = bpy.data.workspaces.get(name, context.workspace)
+        workspace = find_workspace(context, name)
         context.window.workspace = workspace
         compat.show_sequence(workspace, scene if self.stage == composite.DELIVERY else None)
         if self.stage != "shot":

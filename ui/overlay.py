@@ -12,6 +12,7 @@ from gpu_extras.batch import batch_for_shader
 from ..operators import render_job, result, shots
 from ..operators.difference import COLOURS
 from ..operators.view import picture_corners
+from .drawing import Drawer, rectangle
 
 MARGIN, LINE = 14, 18
 """Pixels at a scale of 1."""
@@ -136,13 +137,7 @@ def say(context: bpy.types.Context, lines: list[str]) -> None:
 
 def backdrop(x: float, y: float, width: float, height: float) -> None:
     """A dark pane behind text, which a bright plate would swallow."""
-    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
-    batch = batch_for_shader(shader, "TRI_FAN", {"pos": ((x, y), (x + width, y), (x + width, y + height), (x, y + height))})
-    gpu.state.blend_set("ALPHA")
-    shader.bind()
-    shader.uniform_float("color", PANE)
-    batch.draw(shader)
-    gpu.state.blend_set("NONE")
+    rectangle(x, y, x + width, y + height, PANE)
 
 
 def write(words: str, x: float, y: float, scale: float, *, back: float = 0.0) -> None:
@@ -157,21 +152,14 @@ def write(words: str, x: float, y: float, scale: float, *, back: float = 0.0) ->
     blf.disable(font, blf.SHADOW)
 
 
-_handle: object | None = None
-
-
-def register() -> None:
-    global _handle
-    if not bpy.app.background:
-        _handle = bpy.types.SpaceView3D.draw_handler_add(draw, (), "WINDOW", "POST_PIXEL")
+PICTURE = Drawer(bpy.types.SpaceView3D, draw)
+register = PICTURE.add
 
 
 def unregister() -> None:
-    global _handle, _texture
+    global _texture
     _texture = None
-    if _handle is not None:
-        bpy.types.SpaceView3D.draw_handler_remove(_handle, "WINDOW")
-        _handle = None
+    PICTURE.remove()
 
 
 CLASSES = ()

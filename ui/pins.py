@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import bpy
-import gpu
 import numpy as np
-from gpu_extras.batch import batch_for_shader
 
 from ..operators import backends, pinning, pins, shots
 from .common import PROBLEM, STALE, Step, current, running, text
+from .drawing import Drawer, fill
 
 ROWS = 8
 """Pinned frames that the panel lists."""
@@ -101,39 +100,21 @@ def draw() -> None:
     if hand.dragged is not None:
         places[under] = hand.dragged
     at, scale = pinning.to_region(frame, info.shot.plate, places), context.preferences.system.ui_scale
-    gpu.state.blend_set("ALPHA")
     for which, colour, size in ((~held & ~under, FREE, 2.5), (held & ~under, HELD, 5.0), (under, UNDER if not held[under].any() else HELD, 6.5)):
         diamonds(at[which], (size + 1.2) * scale, RIM)
         diamonds(at[which], size * scale, colour)
-    gpu.state.blend_set("NONE")
 
 
 def diamonds(at: np.ndarray, size: float, colour: tuple[float, ...]) -> None:
     """Fill a diamond at each of (n, 2) region pixels."""
     if not len(at):
         return
-    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     corners = (at[:, None].astype(np.float32) + CORNERS * np.float32(size)).reshape(-1, 2)
-    batch = batch_for_shader(shader, "TRIS", {"pos": [(float(x), float(y)) for x, y in corners]})
-    shader.bind()
-    shader.uniform_float("color", colour)
-    batch.draw(shader)
+    fill([(float(x), float(y)) for x, y in corners], colour, "TRIS")
 
 
-_handle: object | None = None
-
-
-def register() -> None:
-    global _handle
-    if not bpy.app.background:
-        _handle = bpy.types.SpaceView3D.draw_handler_add(draw, (), "WINDOW", "POST_PIXEL")
-
-
-def unregister() -> None:
-    global _handle
-    if _handle is not None:
-        bpy.types.SpaceView3D.draw_handler_remove(_handle, "WINDOW")
-        _handle = None
+DOTS = Drawer(bpy.types.SpaceView3D, draw)
+register, unregister = DOTS.add, DOTS.remove
 
 
 CLASSES = (MIEN_PT_method, MIEN_PT_pins)

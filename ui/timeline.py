@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import bpy
-import gpu
-from gpu_extras.batch import batch_for_shader
 
 from ..operators import bake_state, shots
+from .drawing import Drawer, rectangle
 
 SCRUB, HEIGHT = 23, 4
 """Pixels at a scale of 1: the row of frame numbers, and the strip below it."""
@@ -23,32 +22,13 @@ def draw() -> None:
         return
     region, scale = context.region, context.preferences.system.ui_scale
     top = region.height - SCRUB * scale
-    gpu.state.blend_set("ALPHA")
     for (colour, first, last) in state.runs:
         left, right = (region.view2d.view_to_region(frame, 0, clip=False)[0] for frame in (first - 0.5, last + 0.5))
         left, right = max(left, 0), min(right, region.width)
         if left < right:
-            _rectangle(left, top - HEIGHT * scale, right, top, COLOURS[colour])
-    gpu.state.blend_set("NONE")
+            rectangle(left, top - HEIGHT * scale, right, top, COLOURS[colour])
 
 
-def _rectangle(left: float, bottom: float, right: float, top: float, colour: tuple[float, ...]) -> None:
-    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
-    batch = batch_for_shader(shader, "TRI_FAN", {"pos": ((left, bottom), (right, bottom), (right, top), (left, top))})
-    shader.uniform_float("color", colour)
-    batch.draw(shader)
-
-
-_handle: object = None
-
-
-def register() -> None:
-    global _handle
-    _handle = bpy.types.SpaceDopeSheetEditor.draw_handler_add(draw, (), "WINDOW", "POST_PIXEL")
-
-
-def unregister() -> None:
-    bpy.types.SpaceDopeSheetEditor.draw_handler_remove(_handle, "WINDOW")
-
-
+STRIP = Drawer(bpy.types.SpaceDopeSheetEditor, draw)
+register, unregister = STRIP.add, STRIP.remove
 CLASSES = ()

@@ -31,7 +31,7 @@ Step = tuple[str, Callable[[], set[str]]]
 @pytest.fixture
 def way(blender, saved, make_shot, quick_engine) -> list[Step]:
     """(operator and what it is called with, action) of every operator, in an order in which each has what it needs: two shots, one with sound."""
-    bpy, ops, scene = blender, blender.ops.mien, blender.context.scene
+    bpy, ops = blender, blender.ops.mien
     beside = saved.parent
     talk = make_shot(folder=beside, model=str(DEFAULT_MODEL_PATH))
     sound = make_shot("sound", folder=beside, model=str(DEFAULT_MODEL_PATH), seed=2)
