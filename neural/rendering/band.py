@@ -7,7 +7,7 @@ import cv2
 import numba
 import numpy as np
 
-GRID = 96
+GRID = 72
 """Cells across a face: the band is smooth, so it is solved coarse and interpolated."""
 SWEEPS = 36
 COARSE_SWEEPS = 80
