@@ -73,7 +73,7 @@ def extend(displacement: np.ndarray, mask: np.ndarray, face_width: float, band: 
     _coarsen(displacement, mask, step, cover, mean)
     inside = cover >= 0.5
     distance = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 5)
-    free = ~inside & ((distance + 1) * step < band * face_width)  # a cell's value reaches to the next one's middle
+    free = ~inside & ((distance + 1.5) * step < band * face_width)  # a cell's value reaches to its neighbours' middles
     free[[0, -1]] = False
     free[:, [0, -1]] = False
     grid = solve_laplace(mean, inside, free)
