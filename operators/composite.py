@@ -144,7 +144,7 @@ def build_composite(scene: bpy.types.Scene, shot: Shot) -> None:
     set_frame_in_range(scene)
 
 
-CONTROLS = ("Erode", "Blur", "Opacity", "Gain", "Grain")
+CONTROLS = ("Erode", "Blur", "Opacity", "Gain", "Grain", "Grain Size")
 """Inputs of the node group that the artist sets; Occlusion is fed by a mask."""
 
 

@@ -6,6 +6,7 @@ All groups carry a tag and a version, so that every scene of a file shares them 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import bpy
@@ -16,7 +17,7 @@ OVER = "Mien Over Plate"
 ALPHA = "Mien Plate Alpha"
 CODED = "Mien Exact Code"
 TAG, VERSION_TAG = "mien_group", "mien_version"
-VERSION = 2
+VERSION = 3
 LINEAR, SRGB = "Linear Rec.709", "sRGB"
 
 
@@ -90,7 +91,7 @@ class Builder:
 
 
 def over_group() -> bpy.types.NodeTree:
-    """"Mien Over Plate": Plate, Face, Matte, Erode (px), Blur (px), Opacity, Occlusion, Gain, Grain -> Image, Matte.
+    """"Mien Over Plate": Plate, Face, Matte, Erode (px), Blur (px), Opacity, Occlusion, Gain, Grain, Grain Size -> Image, Matte.
 
     Plate and Face are scene-linear and premultiplied. With m the matte eroded, then blurred, then times opacity times (1 - occlusion):
     image = plate (1 - m c) + face' m a, where c is the face's coverage (1 within the matte) and a the plate's own alpha, which stays;
@@ -160,6 +161,7 @@ def _fill_over(tree: bpy.types.NodeTree) -> None:
     _socket(tree, "Gain", "Color", "Multiplies the face's colour, to match a plate that was graded since; white leaves it")
     tree.interface.items_tree["Gain"].default_value = (1, 1, 1, 1)
     _socket(tree, "Grain", "Float", "Noise that is added to the face, new on each frame; the plate's own grain is kept at 0", 0.0)
+    _socket(tree, "Grain Size", "Float", "How many pixels wide a grain is; its strength stays", 1.0, 1.0, 16.0)
     build, inputs, sink = _ends(tree, {"Image": "Color", "Matte": "Float"})
 
     size = build.math("MULTIPLY", inputs["Erode"], -1.0, "Shrink", row=1)
@@ -192,7 +194,11 @@ def _fill_over(tree: bpy.types.NodeTree) -> None:
 
 
 def _grained(build: Builder, face: bpy.types.NodeSocket, inputs: bpy.types.NodeInputs) -> bpy.types.NodeSocket:
-    """The face plus white noise of its own for each frame. As in a camera's file it grows with the square root of the light."""
+    """The face plus noise of its own for each frame. As in a camera's file it grows with the square root of the light.
+
+    White noise, blurred by a Gaussian of 0.3 grain sizes (Blender's blur of a radius has a third of it as its deviation), whose correlation falls
+    to one half at half a grain's width; made stronger by 2 sqrt(pi) deviations, by which the blur weakens it.
+    """
     place = build.add("CompositorNodeImageCoordinates", "Pixel", row=3)
     build.link(inputs["Plate"], place.inputs[0])
     time = build.add("CompositorNodeSceneTime", "Frame", row=4)
@@ -208,12 +214,18 @@ def _grained(build: Builder, face: bpy.types.NodeSocket, inputs: bpy.types.NodeI
     centred.operation = "SUBTRACT"
     build.link(noise.outputs["Color"], centred.inputs[0])
     centred.inputs[1].default_value = (0.5, 0.5, 0.5)
+    soft = build.add("CompositorNodeBlur", "Grain size", row=3)
+    compat.set_node_choice(soft, "Type", "Gaussian", "filter_type", "GAUSS")
+    build.link(centred.outputs[0], soft.inputs["Image"])
+    build.link(build.math("MULTIPLY", inputs["Grain Size"], 0.9, "Three deviations", row=4), soft.inputs["Size"])
     light = build.math("MAXIMUM", build.channel(face, "Green", "Light", row=4), 0.0, "Not below 0", row=4)
     light = build.math("MINIMUM", light, 64.0, "Finite", row=4)
     strength = build.math("MULTIPLY", build.math("POWER", light, 0.5, "Root of the light", row=4), inputs["Grain"], "Grain", row=4)
+    kept = build.math("MAXIMUM", build.math("MULTIPLY", inputs["Grain Size"], 0.6 * math.sqrt(math.pi), "Weakened by", row=4), 1.0, "Kept", row=4)
+    strength = build.math("MULTIPLY", strength, kept, "Strength", row=4)
     scaled = build.add("ShaderNodeVectorMath", "Grain of the frame", row=3)
     scaled.operation = "SCALE"
-    build.link(centred.outputs[0], scaled.inputs[0])
+    build.link(soft.outputs[0], scaled.inputs[0])
     build.link(strength, scaled.inputs["Scale"])
     return build.mix("ADD", face, scaled.outputs[0], "Face and grain", row=2)
 

@@ -149,7 +149,8 @@ def test_group_is_named_and_shared_and_its_inputs_are_known(tmp_path: Path):
     group = composite_nodes.over_group()
     inputs = {s.name for s in group.interface.items_tree if s.in_out == "INPUT"}
     outputs = {s.name for s in group.interface.items_tree if s.in_out == "OUTPUT"}
-    assert (inputs, outputs) == ({"Plate", "Face", "Matte", "Erode", "Blur", "Opacity", "Occlusion", "Gain", "Grain"}, {"Image", "Matte"})
+    assert (inputs, outputs) == ({"Plate", "Face", "Matte", "Erode", "Blur", "Opacity", "Occlusion", "Gain", "Grain", "Grain Size"},
+                                 {"Image", "Matte"})
     for scene in scenes:
         tree, _ = compat.compositor_tree(scene, scene.name)
         assert tree.nodes[composite_nodes.OVER].node_tree == group
@@ -169,7 +170,8 @@ def test_second_build_replaces_the_first_and_keeps_what_the_artist_set(tmp_path:
     assert built(made) == scene
     assert (len(tree.nodes), len(bpy.data.images), len(bpy.data.scenes), len(bpy.data.node_groups)) == counts
     assert output.links[0].from_node == hue
-    assert composite.matte_controls(tree) == {"Mien Over Plate": {"Erode": 2, "Blur": 0.0, "Opacity": 0.5, "Gain": (1, 1, 1, 1), "Grain": 0.0}}
+    assert composite.matte_controls(tree) == {"Mien Over Plate": {"Erode": 2, "Blur": 0.0, "Opacity": 0.5, "Gain": (1, 1, 1, 1), "Grain": 0.0,
+                                                                    "Grain Size": 1.0}}
 
 
 def test_two_faces_of_a_plate_are_laid_over_one_after_the_other(tmp_path: Path):
@@ -306,6 +308,21 @@ def test_gain_and_grain_change_the_face_alone(tmp_path: Path):
     assert abs(noise[0].mean()) < 0.003
     assert noise[0].std() == pytest.approx(0.1 * np.sqrt(FACE[1]) / np.sqrt(12), rel=0.15), "uniform noise, times the root of the light"
     assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.2, "each frame has its own"
+
+
+def test_grain_has_a_size(tmp_path: Path):
+    """Grains of three pixels: as strong as fine ones, and alike half a grain away as far as a Gaussian says."""
+    made = make_shot(tmp_path / "s.mien", frames=6)
+    scene = built(made)
+    inputs = compat.compositor_tree(scene, scene.name)[0].nodes[composite_nodes.OVER].inputs
+    inputs["Grain"].default_value, inputs["Grain Size"].default_value = 0.1, 3.0
+    noise = np.stack([srgb_to_linear(p[MATTE] / 255.0) - FACE for p in render_composite(scene, tmp_path / "grain")])
+    assert noise.std() == pytest.approx(0.1 * np.sqrt(FACE[1]) / np.sqrt(12), rel=0.2)
+
+    def alike(pixels: int) -> float:
+        return float(np.corrcoef(noise[:, :, :-pixels].ravel(), noise[:, :, pixels:].ravel())[0, 1])
+    for pixels in (1, 2, 4):
+        assert alike(pixels) == pytest.approx(np.exp(-((pixels / (2 * 0.3 * 3)) ** 2)), abs=0.12)
 
 
 def test_a_plate_from_elsewhere_stays_linked(tmp_path: Path):
