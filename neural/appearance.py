@@ -277,7 +277,7 @@ def _crop(faces: ShotFaces, geometry: MouthGeometry, frame: Frame) -> MouthCrop 
     hidden = faces.trust.hidden(frame.index)
     if hidden is not None:
         seen = seen * (1 - geometry.crop(np.repeat(hidden[top:bottom, left:right, None], 3, 2), pose, (int(left), int(top)))[0][..., 0])
-    return MouthCrop(frame.index, atlas.astype(np.float16), seen, pose.shape, np.median(working.reshape(-1, 3), 0))
+    return MouthCrop(frame.index, atlas.astype(np.float16), seen, pose.shape, np.median(working[::4, ::4].reshape(-1, 3), 0))
 
 
 def mouth_crops(faces: ShotFaces, geometry: MouthGeometry, chosen: np.ndarray, report: Reporter) -> list[MouthCrop]:

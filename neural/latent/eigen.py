@@ -9,6 +9,7 @@ Learning for Robust Visual Tracking", with its correction of the mean); `fit_mas
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,8 +22,11 @@ from safetensors.numpy import load_file, save
 
 from ...mesh.errors import MienError
 from ...mesh.files import atomic_path, check_arrays, write_json
+from ..parallel import ordered_map
 from .model import SCHEMA, describe, model_files
 
+BLOCK = 2048
+"""Texels that one thread works on at a time."""
 SWEEPS = 8
 """Rounds of `fit_masked`."""
 ENOUGH = 2500
@@ -83,21 +87,23 @@ class EigenImages:
         values = self._flat(images) - self._mean
         if mask is None:
             return values @ self.components.T
-        out = np.zeros((len(images), len(self.components)), np.float32)
         prior = np.diag(max(self.noise, 1e-8) / np.maximum(self.variance.astype(np.float64), 1e-8))
-        for i, (row, seen) in enumerate(zip(values, mask.reshape(len(mask), -1)[:, self.where])):
+        weights, texels = mask.reshape(len(mask), -1)[:, self.where], self._texels
+
+        def most_probable(i: int) -> np.ndarray:
+            seen, start = weights[i], expected[i].astype(np.float64) if expected is not None else np.zeros(len(prior))
             some = np.flatnonzero(seen > 0)
-            start = expected[i].astype(np.float64) if expected is not None else np.zeros(len(prior))
             if len(some) == 0:
-                out[i] = start
-                continue
+                return start
             few = max(1, len(some) // ENOUGH)
             some = some[::few]
-            part = self._texels[some].reshape(-1, len(prior))
+            part = texels[some].reshape(-1, len(prior))
             weighted = part * np.repeat(few * seen[some], 3)[:, None]
             left = weighted.T @ part + prior
-            out[i] = start + np.linalg.solve(left, weighted.T @ (row.reshape(-1, 3)[some].ravel() - part @ start.astype(np.float32)))
-        return out
+            return start + np.linalg.solve(left, weighted.T @ (values[i].reshape(-1, 3)[some].ravel() - part @ start.astype(np.float32)))
+
+        found = map(most_probable, range(len(images))) if len(images) == 1 else ordered_map(most_probable, range(len(images)))
+        return np.array(list(found), np.float32).reshape(len(images), -1)
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
         out = np.repeat(self.mean[None], len(latents), 0)
@@ -216,17 +222,28 @@ def fit_masked(images: np.ndarray, seen: np.ndarray, background: np.ndarray, com
     K = max(min(components, N - 1), 0)
     basis, variance, total = np.zeros((K, 3 * M), np.float32), np.zeros(K), 0.0
     filled, guess = np.empty_like(x), np.zeros_like(x)  # (N, M, 3), less the mean
+    flat, guessed = filled.reshape(N, -1), guess.reshape(N, -1)
     step = max(1, M // ENOUGH)
+    blocks = [slice(start, min(start + BLOCK, M)) for start in range(0, M, BLOCK)]
+
+    def fill(block: slice) -> None:
+        _fill(x[:, block], w[:, block], mean[block], guess[:, block], filled[:, block])
+
+    def rebuild(block: slice) -> None:
+        part = slice(3 * block.start, 3 * block.stop)
+        basis[:, part] = to_basis @ flat[:, part]
+        guessed[:, part] = shrunk @ basis[:, part]
+
     for _ in range(SWEEPS if K else 0):
-        _fill(x, w, mean, guess, filled)
+        deque(ordered_map(fill, blocks), 0)
         some = np.ascontiguousarray(filled[:, ::step]).reshape(N, -1)  # neighbouring texels are alike: a part of them tells how pictures are
         values, vectors = np.linalg.eigh((some @ some.T).astype(np.float64) * (M / len(range(0, M, step))))
         total = float(values.sum())
         values, vectors = np.maximum(values[::-1][:K], 1e-12), vectors[:, ::-1][:, :K]
-        basis = (vectors / np.sqrt(values)).T.astype(np.float32) @ filled.reshape(N, -1)
+        to_basis = (vectors / np.sqrt(values)).T.astype(np.float32)
         noise = max(total - values.sum(), 0) / max(N - K, 1)
-        shrunk = vectors * np.sqrt(values) * np.maximum(values - noise, 0) / values
-        np.matmul(shrunk.astype(np.float32), basis, out=guess.reshape(N, -1))
+        shrunk = (vectors * np.sqrt(values) * np.maximum(values - noise, 0) / values).astype(np.float32)
+        deque(ordered_map(rebuild, blocks), 0)
         variance = values / max(N - 1, 1)
     picture = background.reshape(-1, 3).astype(np.float32).copy()
     picture[where] = mean
