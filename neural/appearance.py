@@ -133,8 +133,8 @@ class SkinSamples:
         self._unwrap, self._base = Unwrapper(faces.renderer.model, TEXTURE_SIZE), base_texture(faces, TEXTURE_SIZE)
         self._mask = weight_map(self._unwrap) > 0.02
         inside = self._unwrap.inside
-        self._kept, self._own = self._mask.ravel()[inside], self._base.reshape(-1, 3)[inside]
-        self._rows = np.empty((len(chosen), 3 * int(self._kept.sum())), np.float32)
+        self._kept, self._own = np.flatnonzero(self._mask.ravel()[inside]), self._base.reshape(-1, 3)[inside]
+        self._rows = np.empty((len(chosen), 3 * len(self._kept)), np.float32)
         self._shown, self._lock = np.zeros(len(inside), np.int32), threading.Lock()
         self._missing = {int(index): row for index, row in zip(chosen, self._rows)}
         self._fitter = ThreadPoolExecutor(1, "mien-skin")
@@ -146,7 +146,7 @@ class SkinSamples:
         if row is None:
             return
         texture, seen = unwrapped_texels(self._faces, frame, self._unwrap, self._own)
-        np.compress(self._kept, texture, axis=0, out=row.reshape(-1, 3))
+        np.take(texture, self._kept, axis=0, out=row.reshape(-1, 3), mode="clip")  # "raise" would copy once more
         whole = np.rint(seen * 1000).astype(np.int32)  # whole numbers: their sum is the same in any order
         with self._lock:
             self._shown += whole
