@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numba
 import numpy as np
-from scipy.spatial import cKDTree
 
 from ..mesh.model import FaceModel
 from ..mesh.shot import Shot, Solve, Track
@@ -68,6 +67,7 @@ class Unwrapper:
 
     def mirror(self) -> np.ndarray:
         """(size, size, 2) float32: where the other half of the face has the texel that this one mirrors, in texels of the same texture."""
+        from scipy.spatial import cKDTree  # a tenth of a second that no bake needs
         _, partner = cKDTree(self.model.mean).query(self.model.mean * np.array([-1, 1, 1], np.float32))
         uv = np.zeros((self.model.vertex_count, 2), np.float32)
         uv[self.vertex_of_uv] = self.xy
