@@ -4,7 +4,7 @@
 An editor is G of Sun et al. 2023, section 3.3: it turns coefficients c = (alpha, beta) and an emotion vector e into new
 coefficients. Mien applies the residual G(c, e) - G(c, 0), so that e = 0 is exactly no edit and a performance that was acted
 with emotion is kept; `neutralise` n goes from c to c_n = c + n (G(c, 0) - c) first, and the residual is that of c_n, since G has learnt to give
-emotions to neutral faces. The residual, not the performance, is smoothed (section 3.5.1).
+emotions to neutral faces. The residual, not the performance, is smoothed (section 3.5.1). What the face keeps meanwhile is in anatomy.py.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from .analytic import AnalyticEditor
+from .anatomy import Anatomy
 from .emotion import EMOTIONS, EmotionCurves
 from .errors import MienError
 from .model import FaceModel
@@ -24,8 +25,6 @@ from .shot import Solve
 
 HANN = (0.25, 0.5, 0.25)
 """A Hann window over three frames, without its zeros (section 3.5.1)."""
-MOUTH_RIDGE = 0.02
-"""Weight of the prior in the mouth step, against squared lip distances in millimetres."""
 FOLD_RIDGE = 1e-4
 """Weight of the prior in `as_expression`, against the mean squared distance in millimetres."""
 
@@ -88,13 +87,31 @@ def edit_shape(model: FaceModel, solve: Solve, curves: EmotionCurves, editor: Sh
     if len(curves) != T:
         raise MienError(f"The emotion curves have {len(curves)} frames, the shot has {T}; sample them again.")
     da, db = np.zeros((T, model.identity_count), np.float32), np.zeros((T, model.expression_count), np.float32)
-    step = MouthStep(model)
+    anatomy = Anatomy(model)
     for start, end in solve.segments:
         part = slice(start, end)
-        a, b = residual(editor, solve.alpha, solve.beta[part], curves.effective[part], curves.neutralise[part])
-        b += curves.mouth[part, None] * step(a, b)
+        a, b = level1(anatomy, editor, solve.alpha, solve.beta[part], curves, part)
         da[part], db[part] = smooth(a), smooth(b)
     return ShapeEdit(da, db)
+
+
+def level1(anatomy: Anatomy, editor: ShapeEditor, alpha: np.ndarray, beta: np.ndarray, curves: EmotionCurves, rows: slice = slice(None),
+           unacted: tuple[np.ndarray, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The edit of one run of frames before it is smoothed: `residual` with what the face keeps; changes of alpha (T, A) and beta (T, B).
+
+    alpha (A,), beta (T, B); rows of the curves that these frames are. unacted: what `neutral_change` gives, where it is known already.
+    """
+    neutralise = curves.neutralise[rows]
+    if unacted is None and neutralise.any():
+        unacted = neutral_change(anatomy, editor, alpha, beta)
+    da, db = residual(editor, alpha, beta, curves.effective[rows], neutralise, unacted)
+    return da, anatomy.keep(alpha, beta, da, db, curves.mouth[rows])
+
+
+def neutral_change(anatomy: Anatomy, editor: ShapeEditor, alpha: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What neutralise 1 does to one run of frames: G(c, 0) - c, and a lasting frown that the solve took for the face; (T, A) and (T, B)."""
+    a, b = editor.generate(alpha, beta, np.zeros((len(beta), len(EMOTIONS)), np.float32))
+    return a - alpha, b - beta + anatomy.relaxed(alpha)
 
 
 def residual(editor: ShapeEditor, alpha: np.ndarray, beta: np.ndarray, emotions: np.ndarray, neutralise: np.ndarray,
@@ -102,7 +119,7 @@ def residual(editor: ShapeEditor, alpha: np.ndarray, beta: np.ndarray, emotions:
     """n (G(c, 0) - c), which makes c_n of c, plus the sum over the emotions of G(c_n, e_i) - G(c_n, 0); changes of alpha (T, A) and beta (T, B).
 
     One emotion alone, with n = 0, gives exactly the paper's residual. Several together are weighted by |e| / sum(e), so that two at a half do
-    not shout louder than one at full. unacted: G(c, 0) - c, (T, A) and (T, B), where it is known already.
+    not shout louder than one at full. unacted: what stands for G(c, 0) - c, (T, A) and (T, B).
     """
     alpha = np.asarray(alpha, np.float32)
     da, db = np.zeros((len(beta), len(alpha)), np.float32), np.zeros_like(beta)
@@ -126,25 +143,6 @@ def residual(editor: ShapeEditor, alpha: np.ndarray, beta: np.ndarray, emotions:
             da = da + np.where(asked, weight * (a - a0), 0)
             db = db + np.where(asked, weight * (b - b0), 0)
     return da, db
-
-
-class MouthStep:
-    """The change of beta that undoes what an edit does to the lip gap (the vectors of eq. 4), precomputed for a model."""
-
-    def __init__(self, model: FaceModel):
-        def gap(basis: np.ndarray) -> np.ndarray:
-            """(n, V, 3) metres -> (3P, n) millimetres."""
-            return (basis[:, model.lip_upper] - basis[:, model.lip_lower]).reshape(len(basis), -1).T.astype(np.float64) * 1000
-
-        own = gap(model.expression)
-        gram = own.T @ own
-        ridge = np.diag(MOUTH_RIDGE / np.maximum(model.expression_sigma.astype(np.float64), 1e-3) ** 2)
-        self.alpha, self.beta = (-np.linalg.solve(gram + ridge, own.T @ g).T.astype(np.float32) for g in (gap(model.identity), own))
-        """(A, B) and (B, B)."""
-
-    def __call__(self, alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
-        """Changes of alpha (T, A) and beta (T, B) -> (T, B)."""
-        return beta @ self.beta + alpha @ self.alpha
 
 
 def as_expression(model: FaceModel, alpha: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ EMOTIONS = ("angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised
 CONTROLS = (*EMOTIONS, "master", "neutralise", "mouth")
 """Columns of a curves table, and the names of the properties in Blender."""
 
-DEFAULTS: Mapping[str, float] = {"master": 1.0, "neutralise": 0.0, "mouth": 0.5}
+DEFAULTS: Mapping[str, float] = {"master": 1.0, "neutralise": 0.0, "mouth": 0.7}
 """Values at rest; every emotion rests at 0."""
 
 
@@ -37,7 +37,7 @@ class EmotionCurves:
     neutralise: np.ndarray
     """(T,) float32: 1 takes the acted emotion away."""
     mouth: np.ndarray
-    """(T,) float32: 1 holds the gap between the lips exactly as spoken."""
+    """(T,) float32: 1 holds the gap between the lips, and the height of the mouth, as spoken."""
 
     def __len__(self) -> int:
         return len(self.emotions)

@@ -2,7 +2,7 @@
 """Level 1 for one frame at a time, as the viewport needs it: what mesh.editor.edit_shape gives on that frame, without the rest of the shot.
 
 A frame's edit depends on the curves of the frame and its two neighbours (the Hann window), and on its take as a whole only through
-G(c, 0), which is computed once, when Neutralise is first used.
+what Neutralise does, which is computed once, when Neutralise is first used.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
-from .editor import HANN, MouthStep, ShapeEditor, residual
-from .emotion import EMOTIONS, EmotionCurves
+from .anatomy import Anatomy
+from .editor import HANN, ShapeEditor, level1, neutral_change
+from .emotion import EmotionCurves
 from .model import FaceModel
 from .shot import Solve
 
@@ -21,7 +22,7 @@ class LiveEditor:
     """The edit of single frames of a solved shot with A identity and B expression directions."""
 
     def __init__(self, model: FaceModel, solve: Solve, editor: ShapeEditor):
-        self.solve, self.editor, self.step = solve, editor, MouthStep(model)
+        self.solve, self.editor, self.anatomy = solve, editor, Anatomy(model)
         frames = len(solve.beta)
         self._first, self._last = np.zeros(frames, np.int64), np.zeros(frames, np.int64)
         for start, end in solve.segments:
@@ -42,18 +43,15 @@ class LiveEditor:
         """The change of alpha (A,) and beta (B,) on the window's middle frame; `curves` has the window's three rows."""
         solve = self.solve
         unacted = (self._unacted[0][window], self._unacted[1][window]) if curves.neutralise.any() else None
-        da, db = residual(self.editor, solve.alpha, solve.beta[window], curves.effective, curves.neutralise, unacted)
-        db = db + curves.mouth[:, None] * self.step(da, db)
+        da, db = level1(self.anatomy, self.editor, solve.alpha, solve.beta[window], curves, unacted=unacted)
         hann = np.float32(HANN)
         return hann @ da, hann @ db
 
     @cached_property
     def _unacted(self) -> tuple[np.ndarray, np.ndarray]:
-        """G(c, 0) - c of every frame, (T, A) and (T, B), take by take, as edit_shape has it; zero where not solved."""
+        """`neutral_change` of every frame, (T, A) and (T, B), take by take, as edit_shape has it; zero where not solved."""
         solve = self.solve
         alpha, beta = np.zeros((len(solve.beta), len(solve.alpha)), np.float32), np.zeros_like(solve.beta)
         for start, end in solve.segments:
-            own = solve.beta[start:end]
-            a, b = self.editor.generate(solve.alpha, own, np.zeros((end - start, len(EMOTIONS)), np.float32))
-            alpha[start:end], beta[start:end] = a - solve.alpha, b - own
+            alpha[start:end], beta[start:end] = neutral_change(self.anatomy, self.editor, solve.alpha, solve.beta[start:end])
         return alpha, beta

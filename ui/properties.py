@@ -29,7 +29,7 @@ class MienObject(bpy.types.PropertyGroup):
     surprised: _unit("Surprised", "Brows up, eyes wide, jaw dropped a little (0: as filmed, 1: strong)")
     master: _unit("Master", "Multiplies all seven emotions; key it to fade the whole edit", DEFAULTS["master"])
     neutralise: _unit("Neutralise", "Takes away the emotion that the actor played, before the new one is added", DEFAULTS["neutralise"])
-    mouth: _unit("Keep Speech", "How closely the gap between the lips follows the spoken words: 1 exactly, 0 as the emotion moves it",
+    mouth: _unit("Keep Speech", "How closely the lips keep to the spoken words: 1 exactly, 0 as the emotion moves them",
                  DEFAULTS["mouth"])
     editor: EnumProperty(name="Editor", description="What turns the emotions into a change of the face's shape", items=editors.EDITOR_ITEMS,
                          default="analytic", options=set(), update=live.slider_moved)

@@ -28,6 +28,7 @@ import numpy as np
 
 from ...mesh import facs
 from ...mesh.analytic import AnalyticEditor
+from ...mesh.anatomy import as_identity
 from ...mesh.emotion import EMOTIONS
 from ...mesh.model import FaceModel
 from .config import CastConfig
@@ -39,8 +40,6 @@ LEVELS = (1.0, 1 / 3, 2 / 3)
 ALPHA_LIMIT = 2.5
 ALPHA_NOISE = 0.05
 """Standard deviations: how much one shot's identity differs from the next one's of the same actor."""
-MISTAKEN = 0.2
-"""Millimetres: how closely the identity follows an expression that is mistaken for it; one standard deviation of it costs as much."""
 NOISE = 0.06
 """Noise of a solve, in parts of each direction's sigma, correlated over frames by NOISE_MEMORY."""
 NOISE_MEMORY = 0.6
@@ -139,12 +138,6 @@ def wear(model: FaceModel, played: Coefficients, takes: Coefficients, share: flo
     alpha = played.alpha.copy()
     alpha[rows] = takes.alpha[pick] - rng.uniform(size=(len(rows), 1)) * leak + rng.normal(0, ALPHA_NOISE, leak.shape)
     return replace(played, alpha=alpha)
-
-
-def as_identity(model: FaceModel, beta: np.ndarray) -> np.ndarray:
-    """Expressions (T, B) -> (T, A): the identity that a solve would take them for (ridge least squares over the vertices)."""
-    i, e = (basis.reshape(len(basis), -1).astype(np.float64) * 1000 for basis in (model.identity, model.expression))
-    return beta @ np.linalg.solve(i @ i.T + MISTAKEN**2 * model.vertex_count * np.eye(len(i)), i @ e.T).T
 
 
 def make_actor(model: FaceModel, rng: np.random.Generator) -> Actor:

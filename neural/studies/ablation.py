@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ...mesh.editor import MouthStep, ShapeEdit, residual
+from ...mesh.anatomy import Anatomy
+from ...mesh.editor import ShapeEdit, level1
 from ...mesh.emotion import EmotionCurves
 from ...mesh.errors import MienError
 from ..charts import bar_chart, line_chart
@@ -63,12 +64,11 @@ class Part:
 
 def unsmoothed(editor: ShotEditor, curves: EmotionCurves) -> None:
     """Every frame as it comes, without the window of section 3.5.1."""
-    solve, step, edit = editor.solve, MouthStep(editor.model), editor.edit
+    solve, anatomy, edit = editor.solve, Anatomy(editor.model), editor.edit
     alpha, beta = np.zeros_like(edit.alpha), np.zeros_like(edit.beta)
     for start, end in solve.segments:
         part = slice(start, end)
-        a, b = residual(editor.shape_editor, solve.alpha, solve.beta[part], curves.effective[part], curves.neutralise[part])
-        alpha[part], beta[part] = a, b + curves.mouth[part, None] * step(a, b)
+        alpha[part], beta[part] = level1(anatomy, editor.shape_editor, solve.alpha, solve.beta[part], curves, part)
     editor.edit, editor.emotions = ShapeEdit(alpha, beta), curves.effective
 
 

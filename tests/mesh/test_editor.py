@@ -6,7 +6,7 @@ import pytest
 
 from mien.mesh.analytic import AnalyticEditor
 from mien.mesh.camera import Camera
-from mien.mesh.editor import HANN, MouthStep, as_expression, edit_shape, make_editor, residual, smooth
+from mien.mesh.editor import HANN, as_expression, edit_shape, make_editor, residual, smooth
 from mien.mesh.emotion import EMOTIONS, EmotionCurves
 from mien.mesh.errors import MienError
 from mien.mesh.model import load_model
@@ -112,25 +112,6 @@ def test_mouth_dial_holds_the_gap_between_the_lips(model, solve, editor):
     errors = [gap_error(m) for m in (0.0, 0.5, 1.0)]
     assert errors[0] > 2 and errors[2] < 0.25 * errors[0]
     assert errors[0] > errors[1] > errors[2]
-
-
-def test_mouth_step_against_least_squares(model):
-    """The precomputed matrix solves min |D (r + d)|^2 + d' R d; checked with a stacked least-squares problem."""
-    rng = np.random.default_rng(1)
-    change = rng.normal(0, 0.1, (1, model.expression_count)).astype(np.float32)
-    gap = (model.expression[:, model.lip_upper] - model.expression[:, model.lip_lower]).reshape(model.expression_count, -1).T.astype(float) * 1000
-    ridge = np.sqrt(0.02) / np.maximum(model.expression_sigma.astype(float), 1e-3)
-    A, y = np.vstack([gap, np.diag(ridge)]), np.concatenate([-gap @ change[0], np.zeros(model.expression_count)])
-    want = np.linalg.lstsq(A, y, rcond=None)[0]
-    assert np.allclose(MouthStep(model)(np.zeros((1, model.identity_count), np.float32), change)[0], want, atol=2e-4)
-
-
-def test_mouth_step_counts_the_identity_too(model):
-    """A model whose identity directions are its expressions: what moves the lips is undone, whichever of the two it is."""
-    twin = dataclasses.replace(model, identity=model.expression)
-    change, none = np.random.default_rng(2).normal(0, 0.1, (3, 64)).astype(np.float32), np.zeros((3, 64), np.float32)
-    step = MouthStep(twin)
-    assert np.allclose(step(change, none), step(none, change), atol=1e-6) and np.abs(step(change, none)).max() > 0.01
 
 
 def test_a_change_of_the_identity_as_an_expression(model):

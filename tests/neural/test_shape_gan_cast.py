@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mien.mesh.analytic import AnalyticEditor
+from mien.mesh.anatomy import as_identity
 from mien.mesh.emotion import EMOTIONS
 from mien.mesh.errors import MienError
 from mien.mesh.model import load_model
@@ -100,13 +101,13 @@ def test_configs_are_checked():
 def test_an_expression_as_an_identity(model):
     """The nearest one within reach of the prior: closer than none, no further than a least-squares fit, and linear."""
     smile = AnalyticEditor(model).recipes[EMOTIONS.index("happy")][None]
-    alpha = cast.as_identity(model, smile)
+    alpha = as_identity(model, smile)
     moved, wanted = np.tensordot(alpha[0], model.identity, 1), np.tensordot(smile[0], model.expression, 1)
     left = np.linalg.norm(moved - wanted) / np.linalg.norm(wanted)
     best = np.linalg.lstsq(model.identity.reshape(80, -1).T.astype(float), wanted.ravel(), rcond=None)[0]
     least = np.linalg.norm(np.tensordot(best, model.identity, 1) - wanted) / np.linalg.norm(wanted)
     assert least < left < 0.8 and np.linalg.norm(alpha) < np.linalg.norm(best)
-    assert np.allclose(cast.as_identity(model, 2 * smile), 2 * alpha)
+    assert np.allclose(as_identity(model, 2 * smile), 2 * alpha)
 
 
 def test_the_cast_wears_the_faces_of_takes(model):
@@ -123,7 +124,7 @@ def test_the_cast_wears_the_faces_of_takes(model):
     calm, acted = (worn.alpha[changed & (np.sign(worn.alpha.mean(1)) == s)] for s in (1, -1))
     assert min(len(calm), len(acted)) > 0.35 * changed.sum()
     assert np.abs(calm - 5).max() < 0.4
-    leak = cast.as_identity(model, AnalyticEditor(model).recipes[:1])[0]
+    leak = as_identity(model, AnalyticEditor(model).recipes[:1])[0]
     part = (-5 - acted) @ leak / (leak @ leak)
     assert -0.1 < part.min() < 0.1 and 0.9 < part.max() < 1.1
     assert np.abs(acted + 5 + part[:, None] * leak).max() < 0.4

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a face keeps under an edit, whichever editor makes it: words on the lips, room between brow and eye, a resting face without a frown."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from . import facs
+from .model import FaceModel
+
+MOUTH_RIDGE = 0.02
+"""Weight of the prior in the mouth step, against squared lip distances in millimetres."""
+STILL = (61, 291, 129, 358)
+"""Landmarks that the mouth step leaves where the emotion has them: the corners of the mouth and the wings of the nose."""
+BROWS = ((55, 133), (65, 133), (285, 362), (295, 362))
+"""Landmarks of the inner brows' lower edge and the inner corners of the eyes below them, which no lid moves."""
+LEAST_ROOM = 0.42
+"""A brow comes no nearer to the eye than this part of its distance on the average face: below lies the folded lid."""
+MISTAKEN = 0.2
+"""Millimetres: how closely the identity follows an expression that is mistaken for it; one standard deviation of it costs as much."""
+USUAL_BROWS = 1.0
+"""Standard deviations by which the brows of people lie low; what is more counts as a frown."""
+
+
+class Anatomy:
+    """What a model's faces keep. Everything is precomputed: a call costs a few products of small matrices."""
+
+    def __init__(self, model: FaceModel):
+        self.model, self._mouth, self._room = model, MouthStep(model), BrowRoom(model)
+
+    def keep(self, alpha: np.ndarray, beta: np.ndarray, da: np.ndarray, db: np.ndarray, mouth: np.ndarray) -> np.ndarray:
+        """The change of beta (T, B) that is left of db.
+
+        alpha (A,), beta (T, B) of the plate; da (T, A), db (T, B) the edit; mouth (T,) in 0..1. Zero stays zero.
+        """
+        return self._room(alpha, beta, da, db + mouth[:, None] * self._mouth(da, db))
+
+    def relaxed(self, alpha: np.ndarray) -> np.ndarray:
+        """Identity (A,) -> (B,): the change of beta that takes a lasting frown from it.
+
+        The solve of a take in which an actor never lets go of a frown gives most of it to the identity. What brow lowering (AU 4) looks like as an
+        identity is known; an identity that lies further out that way than people's do, in the model's prior, is taken for one that frowns.
+        """
+        length = float(np.linalg.norm(self._frown))
+        if length < 1e-6:
+            return np.zeros(self.model.expression_count, np.float32)
+        excess = max(float(self._frown @ alpha) / length - USUAL_BROWS, 0.0)
+        return -np.float32(excess / length) * self._lowering
+
+    @cached_property
+    def _lowering(self) -> np.ndarray:
+        """(B,): AU 4."""
+        return directions(self.model, facs.directions(4))
+
+    @cached_property
+    def _frown(self) -> np.ndarray:
+        return as_identity(self.model, self._lowering[None])[0]
+
+
+class MouthStep:
+    """The change of beta that brings the lips back to the words: precomputed, linear in the edit.
+
+    It undoes what the edit does to the vectors between the lips (those of eq. 4), and to the height of the middle of the mouth: lips that both
+    rise keep their gap, but bare the teeth and read as another sound. What the emotion does to STILL is left to it.
+    """
+
+    def __init__(self, model: FaceModel):
+        n = len(model.lip_upper)
+        middle = slice(n // 4, n - n // 4)
+        still = vertices(model, STILL)
+
+        def words(basis: np.ndarray) -> np.ndarray:
+            """(n, V, 3) metres -> (3P + 1, n) millimetres."""
+            upper, lower = basis[:, model.lip_upper].astype(np.float64) * 1000, basis[:, model.lip_lower].astype(np.float64) * 1000
+            height = (upper + lower)[:, middle, 1].mean(1) / 2
+            return np.concatenate([(upper - lower).reshape(len(basis), -1), height[:, None]], 1).T
+
+        own, held = words(model.expression), model.expression[:, still].reshape(model.expression_count, -1).T.astype(np.float64) * 1000
+        ridge = np.diag(MOUTH_RIDGE / np.maximum(model.expression_sigma.astype(np.float64), 1e-3) ** 2)
+        normal = own.T @ own + held.T @ held + ridge
+        self.alpha, self.beta = (-np.linalg.solve(normal, own.T @ w).T.astype(np.float32) for w in (words(model.identity), own))
+        """(A, B) and (B, B)."""
+
+    def __call__(self, alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
+        """Changes of alpha (T, A) and beta (T, B) -> (T, B)."""
+        return beta @ self.beta + alpha @ self.alpha
+
+
+class BrowRoom:
+    """Brows that an edit lowers stop above the eyes: on an actor who frowns already, a second frown has less room.
+
+    Far from the eye an edit stays as it is; it bends smoothly towards the room that there is. A model without the landmarks or AU 4 has no limit.
+    """
+
+    def __init__(self, model: FaceModel):
+        self._down = directions(model, facs.directions(4)) != 0
+        pairs = np.array([vertices(model, pair) for pair in BROWS]) if len(vertices(model, sum(BROWS, ()))) == 2 * len(BROWS) else None
+        self._active = pairs is not None and bool(self._down.any())
+        if pairs is None:
+            return
+
+        def room(points: np.ndarray) -> np.ndarray:
+            """(..., V, 3) metres -> (...): how far the brows lie above the eyes, metres."""
+            return (points[..., pairs[:, 1], 1] - points[..., pairs[:, 0], 1]).mean(-1).astype(np.float32)
+
+        self._mean, self._identity, self._expression = room(model.mean), room(model.identity), room(model.expression)
+
+    def __call__(self, alpha: np.ndarray, beta: np.ndarray, da: np.ndarray, db: np.ndarray) -> np.ndarray:
+        """As `Anatomy.keep`; (T, B)."""
+        if not self._active:
+            return db
+        room = self._mean + alpha @ self._identity + beta @ self._expression
+        room = np.maximum(room - LEAST_ROOM * self._mean, 0.1 * LEAST_ROOM * self._mean)
+        lowered = np.maximum(-(da @ self._identity + db @ self._expression), 0)
+        own = -(db[:, self._down] @ self._expression[self._down])
+        excess = lowered - lowered / np.sqrt(np.sqrt(1 + (lowered / room) ** 4))
+        kept = 1 - np.minimum(excess / np.maximum(own, 1e-9), 1) * (own > 1e-6)
+        return np.where(self._down, kept[:, None] * db, db)
+
+
+def vertices(model: FaceModel, ids: tuple[int, ...]) -> np.ndarray:
+    """Vertices (n,) of those of the landmarks that the model has."""
+    known = set(map(int, model.landmark_ids))
+    return model.vertices_of_landmarks([i for i in ids if i in known])
+
+
+def directions(model: FaceModel, amounts: dict[str, float]) -> np.ndarray:
+    """Amounts by the names of expression directions -> (B,) float32, of those that the model has."""
+    return np.array([amounts.get(name, 0.0) for name in model.expression_names], np.float32)
+
+
+def as_identity(model: FaceModel, beta: np.ndarray) -> np.ndarray:
+    """Expressions (T, B) -> (T, A): the identity that a solve would take them for (ridge least squares over the vertices)."""
+    i, e = (basis.reshape(len(basis), -1).astype(np.float64) * 1000 for basis in (model.identity, model.expression))
+    return beta @ np.linalg.solve(i @ i.T + MISTAKEN**2 * model.vertex_count * np.eye(len(i)), i @ e.T).T
