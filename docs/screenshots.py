@@ -158,6 +158,13 @@ class Tour(Desk):
             yield 0.4
         raise RuntimeError(f"no panel has {wanted}")
 
+    def close_panel(self, first: str) -> Steps:
+        """Fold the panel whose first button is `first`, so that no button of it is taken for the header of a closed panel."""
+        yield from self.hands.find(first, self.area("VIEW_3D"))
+        x, y = self.hands.place
+        yield from self.hands.click(x - 60, y + round(30 * bpy.context.preferences.view.ui_scale))
+        yield 0.4
+
     @property
     def face(self) -> bpy.types.Object:
         return self.shots.scene_face(self.window.scene)
@@ -326,7 +333,8 @@ class Tour(Desk):
             raise RuntimeError(self.engine.STATE.error or "nothing was delivered")
         yield from self.picture("delivered")
         if not self.quick:
-            yield from self.open_panel("mien.show_scene(stage='delivery'", "mien.show_scene(stage='composite'")
+            yield from self.close_panel("mien.composite")
+            yield from self.open_panel("mien.show_scene(stage='delivery'", "mien.bake(")
         yield from self.press("mien.show_scene(stage='delivery'")
         yield lambda: any(a.type == "SEQUENCE_EDITOR" for a in self.window.screen.areas)
         yield 2.0  # its views are fitted once they are there

@@ -250,7 +250,7 @@ class TreeUpdate:
         if node is None or node.bl_idname != kind:
             node = self.tree.nodes.new(kind)
             node.name = node.label = name
-            node.location, node.select = location, False
+            node.location, node.select, node.show_preview = location, False, False
             node.hide = name.startswith(("Mien Face", "Mien Matte"))
             node.width = max(node.width, WIDTHS.get(kind, 0))  # or their labels are cut off
         return node

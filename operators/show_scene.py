@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import time
 from pathlib import Path
 
 import bpy
@@ -21,8 +22,8 @@ WORKSPACES = {composite.COMPOSITE: "Compositing", composite.DELIVERY: "Video Edi
 TEMPLATES = {"Video Editing": "Video_Editing"}
 """Workspaces that a new file lacks, and the application template that has them."""
 FIT = {"IMAGE_EDITOR": bpy.ops.image.view_all, "NODE_EDITOR": bpy.ops.node.view_all, "SEQUENCE_EDITOR": bpy.ops.sequencer.view_all}
-SETTLED = 0.5
-"""Seconds until the workspace is drawn and its viewer has a picture."""
+SETTLED, PATIENCE = 0.5, 30.0
+"""Seconds between two looks whether the workspace is drawn and its viewer has a picture, and after which its views stay as they are."""
 CAME_FROM = "mien_workspace"
 """Custom property of a composite or delivery scene: the workspace that it was opened from."""
 
@@ -51,9 +52,12 @@ def find_workspace(context: bpy.types.Context, name: str) -> bpy.types.WorkSpace
     return bpy.data.workspaces.get(name, context.workspace)
 
 
-def fit_views(window: bpy.types.Window) -> None:
-    """The whole picture in each Image Editor, all nodes in each compositor, all strips in each sequencer."""
+def fit_views(window: bpy.types.Window, end: float) -> float | None:
+    """The whole picture in each Image Editor, all nodes in each compositor, all strips in each sequencer: seconds until it should be tried again."""
     with contextlib.suppress(ReferenceError):  # the window was closed
+        images = [area.spaces.active.image for area in window.screen.areas if area.type == "IMAGE_EDITOR"]
+        if any(image is not None and not image.size[0] for image in images) and time.monotonic() < end:
+            return SETTLED  # the compositor is still at work
         for area in window.screen.areas:
             preview = area.type == "SEQUENCE_EDITOR" and area.spaces.active.view_type == "PREVIEW"
             operator = bpy.ops.sequencer.view_all_preview if preview else FIT.get(area.type)
@@ -61,6 +65,7 @@ def fit_views(window: bpy.types.Window) -> None:
             with bpy.context.temp_override(window=window, area=area, region=region):
                 if operator is not None and operator.poll():
                     operator(**({"fit_view": True} if area.type == "IMAGE_EDITOR" else {}))
+    return None
 
 
 class MIEN_OT_show_scene(bpy.types.Operator):
@@ -88,7 +93,7 @@ class MIEN_OT_show_scene(bpy.types.Operator):
         context.window.workspace = workspace
         compat.show_sequence(workspace, scene if self.stage == composite.DELIVERY else None)
         if self.stage != "shot":
-            bpy.app.timers.register(functools.partial(fit_views, context.window), first_interval=SETTLED)
+            bpy.app.timers.register(functools.partial(fit_views, context.window, time.monotonic() + PATIENCE), first_interval=SETTLED)
         return {"FINISHED"}
 
 

@@ -65,10 +65,14 @@ class Step:
             self.layout.label(text="", icon=icon)
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:
-        job = engine.STATE
         row = self.layout.row()
         row.active = False
-        row.label(text=f"{job.fraction:.0%}" if job.running and job.title in self.jobs else WORDS.get(self.state(context), ""))
+        row.label(text=self.word(context))
+
+    def word(self, context: bpy.types.Context) -> str:
+        """How far the step is, at the right of its panel's header."""
+        job = engine.STATE
+        return f"{job.fraction:.0%}" if job.running and job.title in self.jobs else WORDS.get(self.state(context), "")
 
 
 def next_action(context: bpy.types.Context) -> tuple[str, str, str]:

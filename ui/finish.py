@@ -4,7 +4,7 @@
 import bpy
 
 from .. import compat
-from ..operators import composite, composite_nodes, shots, show_scene
+from ..operators import composite, composite_nodes, render_job, shots, show_scene
 from .common import DONE, OPEN, Step, running
 
 WAYS = {"composite": "Show Composite", "delivery": "Show Delivery"}
@@ -68,7 +68,12 @@ class Last(Step):
         return True
 
     def state(self, context: bpy.types.Context) -> str:
-        return DONE if shots.stage_scene(context, self.stage) else OPEN
+        under_way = self.stage == "delivery" and render_job.running()
+        return DONE if shots.stage_scene(context, self.stage) and not under_way else OPEN
+
+    def word(self, context: bpy.types.Context) -> str:
+        delivery = render_job.told() if self.stage == "delivery" else None
+        return Step.word(self, context) if delivery is None else f"{delivery[0]:.0%}"
 
 
 class MIEN_PT_composite(CompositePanel, Last, bpy.types.Panel):

@@ -137,7 +137,7 @@ class MIEN_PT_bake(Step, bpy.types.Panel):
             layout.progress(factor=fresh / len(baked.frames), text=f"{fresh} of {len(baked.frames)} frames")
             if fresh < len(baked.frames):
                 text(layout, context, baked.text + ".", STALE)
-        if info is not None and info.baked:
+        if info is not None and (info.baked or len(info.versions) > 1):
             row = layout.row(align=True)
             row.operator_menu_enum("mien.use_bake_version", "version", text=f"Version v{info.shot.bake_version:03d}", icon="DOCUMENTS")
             row.operator("mien.new_bake_version", text="", icon="ADD")
