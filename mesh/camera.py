@@ -62,6 +62,17 @@ class Camera:
             r -= (r * (1 + self.k1 * r**2 + self.k2 * r**4) - seen) / np.where(np.abs(slope) < 0.1, 0.1, slope)
         return bent * np.where(seen > 0, r / np.maximum(seen, 1e-12), 1.0) * self.focal + middle
 
+    def bent(self, xy: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """A gradient (..., 2) by distorted pixels as one by the pixels of a lens without distortion, at directions xy = X / Z, Y / Z (..., 2).
+
+        The distortion's derivative, L I + (2 k1 + 4 k2 r^2) x x^T with L = 1 + k1 r^2 + k2 r^4, is symmetric.
+        """
+        if not (self.k1 or self.k2):
+            return gradient
+        r2 = (xy**2).sum(-1, keepdims=True)
+        along = (xy * gradient).sum(-1, keepdims=True)
+        return (1 + self.k1 * r2 + self.k2 * r2 * r2) * gradient + (2 * self.k1 + 4 * self.k2 * r2) * along * xy
+
     def to_dict(self) -> dict:
         return asdict(self)
 

@@ -127,6 +127,7 @@ class Photometric:
         for i in range(len(state.beta)):
             error, gradient, weight, points, _ = self.errors(state, i)
             weight = weight / (self.skin.sigma**2 * SHARED)
+            gradient = self.camera.bent(points[:, :2] / points[:, 2:], gradient)
             # grad I . dpi: how the brightness changes with a move of the point in camera axes, (V, 3).
             slope = np.concatenate([gradient, -(gradient * points[:, :2] / points[:, 2:]).sum(1, keepdims=True)], 1)
             slope *= self.camera.focal / points[:, 2:]

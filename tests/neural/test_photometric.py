@@ -127,9 +127,11 @@ def off(model, solve, truth):
     return float(np.median(np.linalg.norm(error - np.median(error, 0), axis=-1))), float(np.median(np.linalg.norm(np.diff(error, axis=0), axis=-1)))
 
 
-def test_derivatives_of_the_term_against_differences(model, rendered):
+@pytest.mark.parametrize("distortion", [(0.0, 0.0), (-2.0, 3.0)])
+def test_derivatives_of_the_term_against_differences(model, rendered, distortion):
     """The gradient that is added is half the slope of the sum of squares it stands for, along the unknowns, light and weights held."""
     track, plate, truth, pictures = rendered
+    truth = replace(truth, camera=replace(truth.camera, k1=distortion[0], k2=distortion[1]))
     skin = Skin(model, truth.alpha)
     state = State(truth.alpha, truth.camera.focal, truth.beta[:1].astype(np.float64),
                   rotation_matrix(truth.rotation[:1]), truth.translation[:1])
