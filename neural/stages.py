@@ -20,7 +20,7 @@ from .bake import bake
 from .edit import EditSettings, ShotEditor
 from .glasses import GLASSES_THRESHOLD, glasses_score
 from .media import Frame, PlateReader, open_writer, probe_plate, write_png
-from .parallel import ahead, ordered_map
+from .parallel import ordered_map
 from .progress import Reporter
 from .solving import Footage, solve_again, solve_shots
 from .solving.gaze import blink_agreement
@@ -42,7 +42,7 @@ def track(plate: Path, folder: Path, *, face: int = 0, all_faces: bool = False, 
     tracking.BACKENDS. Raises MienError for a plate that cannot be read or shows no face; then nothing is written.
     """
     facts = probe_plate(plate, first_frame, **({"fps": fps} if fps else {}))
-    tracks = track_faces(ahead(PlateReader(Path(facts.path), facts).frames()), facts, report, backend=landmarks)
+    tracks = track_faces(PlateReader(Path(facts.path), facts).frames(), facts, report, backend=landmarks)
     chosen = chosen_face(tracks, face, facts, report)
     others = other_faces(tracks, face)
     if all_faces:
@@ -145,14 +145,13 @@ def _identity_of(folder: Path, model: FaceModel) -> np.ndarray:
 
 
 def solve_summary(shot: Shot) -> dict:
-    """What `mien solve` prints: frames, solved, reprojection (median of frames, parts of the eye distance), offset (median of the landmarks' own, the
-    same), photometric (whether refined so), focal in px and mm, lids (`blink_agreement`), cuts, lost."""
-    result, model = Solve.load(shot), load_model(shot.model)
+    """What `mien solve` prints: frames, solved, reprojection (median of frames, parts of the eye distance), mesh (the same, the landmarks'
+    own offsets not taken off), photometric (whether refined so), focal in px and mm, lids (`blink_agreement`), cuts, lost."""
+    result, track, model = Solve.load(shot), Track.load(shot), load_model(shot.model)
     solved = result.solved
-    offset = 0.0 if result.offset is None else float(np.median(np.linalg.norm(result.offset, axis=1))) / model.eye_distance
     return {"frames": len(solved), "solved": int(solved.sum()), "reprojection": float(np.median(result.reprojection[solved])),
-            "offset": offset, "photometric": bool(shot.settings.get("photometric")),
-            "lids": blink_agreement(model, Track.load(shot).landmarks, result),
+            "mesh": mesh_misfit(model, track, result), "photometric": bool(shot.settings.get("photometric")),
+            "lids": blink_agreement(model, track.landmarks, result),
             "focal": result.camera.focal, "focal_mm": result.camera.focal * SENSOR / max(shot.plate.width, shot.plate.height),
             "cuts": [shot.frame_number(int(c)) for c in result.cuts], "lost": [shot.frame_number(int(i)) for i in np.flatnonzero(~solved)]}
 

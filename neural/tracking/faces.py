@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 
 import numpy as np
@@ -23,26 +24,37 @@ class Faces:
     """Follows a single face while there is one on the picture, several once there are more. Close it at the end."""
 
     def __init__(self) -> None:
-        self._tracker = MediaPipeTracker(1)
+        self._tracker, self._finder = MediaPipeTracker(1), MediaPipeTracker()
         self._many = False
         self._last: dict[int, Face] = {}
         self._when: dict[int, int] = {}
         self._frames: Counter[int] = Counter()
         self.seen = 0
         """Faces on the last frame."""
+        self._finding = threading.Lock()
 
     def close(self) -> None:
         self._tracker.__exit__()
+        self._finder.__exit__()
 
-    def follow(self, rgb: np.ndarray, index: int, cut: bool) -> dict[int, Face]:
-        """(H, W, 3) uint8 sRGB -> number of a face -> its landmarks.
+    def looks_around(self, index: int) -> bool:
+        """Will `follow` want to know how many faces this frame has? It may want that of others too."""
+        return not self._many and index % LOOK_AROUND == 0
+
+    def count(self, rgb: np.ndarray) -> int:
+        """Faces on a picture (H, W, 3) uint8 sRGB. From any thread."""
+        with self._finding:
+            return len(self._finder.detect(rgb))
+
+    def follow(self, rgb: np.ndarray, index: int, cut: bool, count: int | None = None) -> dict[int, Face]:
+        """(H, W, 3) uint8 sRGB -> number of a face -> its landmarks. count: what `count` says of the frame, where that is known already.
 
         Numbers are given by size on the first frame that shows any, the largest is 0; who comes later gets the next one. After a cut a number goes
         to the face that is nearest to where its last owner was, since nothing tells more.
         """
         if cut:
             self._restart(self._many)
-        if not self._many and (not self._last or cut or index % LOOK_AROUND == 0) and len(self._tracker.detect(rgb)) > 1:
+        if not self._many and (not self._last or cut or index % LOOK_AROUND == 0) and (self.count(rgb) if count is None else count) > 1:
             self._restart(True)
         found = self._tracker.process(rgb)
         self.seen = len(found)
@@ -54,7 +66,7 @@ class Faces:
         return numbered
 
     def _restart(self, many: bool) -> None:
-        self.close()
+        self._tracker.__exit__()
         self._tracker, self._many = MediaPipeTracker(MAX_FACES if many else 1), many
 
     def _numbered(self, found: list[Face], index: int, anywhere: bool) -> dict[int, Face]:

@@ -28,19 +28,21 @@ class MediaPipeTracker:
 
     def __init__(self, faces: int = 1):
         self._faces = faces
-        self._mesh = _network(faces, still=False)
+        self._mesh: FaceMesh | None = None
         self._still: FaceMesh | None = None
 
     def __enter__(self) -> MediaPipeTracker:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._mesh.close()
-        if self._still:
-            self._still.close()
+        for network in (self._mesh, self._still):
+            if network:
+                network.close()
 
     def process(self, rgb: np.ndarray) -> list[Face]:
         """(H, W, 3) uint8 sRGB -> the faces of this frame, in no lasting order."""
+        if self._mesh is None:
+            self._mesh = _network(self._faces, still=False)
         return self._run(self._mesh, rgb)
 
     def detect(self, rgb: np.ndarray) -> list[Face]:

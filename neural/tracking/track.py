@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ...mesh.errors import MienError
 from ...mesh.frames import frame_ranges, ranges_text
 from ...mesh.shot import Plate, Track
 from ..media import Frame, display8
+from ..parallel import ahead
 from ..progress import Reporter
 from .cuts import CutDetector
 from .faces import Faces
@@ -37,14 +38,11 @@ def track_faces(frames: Iterable[Frame], plate: Plate, report: Reporter, *, back
     cuts: list[int] = []
     faces = Faces()
     try:
-        detector = CutDetector()
         report.step("track", 0, T)
-        for frame in frames:
-            rgb = display8(frame.pixels, plate.linear)
-            cut = detector.starts_take(rgb)
+        for frame, rgb, cut, count in ahead(_looked_at(frames, plate, faces)):
             if cut:
                 cuts.append(frame.index)
-            for number, landmarks in faces.follow(rgb, frame.index, cut).items():
+            for number, landmarks in faces.follow(rgb, frame.index, cut, count).items():
                 tracks.setdefault(number, np.full((T, LANDMARKS, 3), np.nan, np.float32))[frame.index] = refine(rgb, landmarks)
             seen[frame.index], times[frame.index] = faces.seen, frame.time
             report.step("track", frame.index + 1, T)
@@ -58,6 +56,15 @@ def track_faces(frames: Iterable[Frame], plate: Plate, report: Reporter, *, back
                      plate.fingerprint)
 
     return {number: track(landmarks) for number, landmarks in sorted(tracks.items())}
+
+
+def _looked_at(frames: Iterable[Frame], plate: Plate, faces: Faces) -> Iterator[tuple[Frame, np.ndarray, bool, int | None]]:
+    """Each frame, its picture (H, W, 3) uint8 sRGB, whether a take starts there and how many faces it has, where that is wanted: all that can be
+    told before the frame's turn, while the face is followed on the frames before it."""
+    detector = CutDetector()
+    for frame in frames:
+        rgb = display8(frame.pixels, plate.linear)
+        yield frame, rgb, detector.starts_take(rgb), faces.count(rgb) if faces.looks_around(frame.index) else None
 
 
 def _refinement(backend: str) -> Callable[[np.ndarray, Face], Face]:
