@@ -127,7 +127,7 @@ class MIEN_OT_read_model(JobOperator, bpy.types.Operator):
 
     bl_idname = "mien.read_model"
     bl_label = "Read Face Model"
-    bl_options = {"INTERNAL"}
+    bl_options = {"INTERNAL", "UNDO"}
     title = "Add Model"
 
     source: bpy.props.StringProperty(name="Source", description="File or folder of the model", subtype="FILE_PATH", options={"SKIP_SAVE"})
