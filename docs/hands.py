@@ -46,8 +46,11 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(f"{package}.{name}")
 
 
-def play(steps: Steps, folder: Path, *, pause: float = 0.03, ticked: Callable[[], None] = lambda: None) -> None:
-    """Step through `steps` with a timer that ticks every `pause` seconds, then end Blender and delete `folder`; with 1 when a step fails."""
+def play(steps: Steps, folder: Path, *, pause: float = 0.03, pace: float = 1.0, ticked: Callable[[], None] = lambda: None) -> None:
+    """Step through `steps` with a timer that ticks every `pause` seconds, then end Blender and delete `folder`; with 1 when a step fails.
+
+    `pace` makes every wait longer, for a computer that draws slowly.
+    """
     wait: Wait = 1.0
     since = time.monotonic()
 
@@ -58,7 +61,7 @@ def play(steps: Steps, folder: Path, *, pause: float = 0.03, ticked: Callable[[]
         try:
             if waited > LIMIT:
                 raise TimeoutError("a step did not end")
-            if wait() if callable(wait) else waited >= wait:
+            if wait() if callable(wait) else waited >= pace * wait:
                 wait, since = next(steps), time.monotonic()
         except StopIteration:
             leave(0, folder)

@@ -2,7 +2,7 @@
 """The pictures of the manual and the tutorial, from the real application: the tutorial itself, played with mouse and keyboard.
 
     blender --enable-event-simulate --window-geometry 0 0 1600 900 --python docs/screenshots.py -- [--engine PYTHON] [--plate clip.mp4]
-        [--out docs/images] [--all FOLDER] [--quick]
+        [--out docs/images] [--all FOLDER] [--quick] [--pace 2]
 
 Mien must be installed and switched on. Without --plate the demo's plate is made first, as the tutorial does; a shot folder beside a given plate is
 taken along. --quick calls the buttons' operators in the place of looking for them with the pointer. --out takes the pictures that the docs show,
@@ -349,10 +349,11 @@ def main() -> None:
     parser.add_argument("--engine", default="")
     parser.add_argument("--quick", action="store_true", help="call operators, do not look for their buttons")
     parser.add_argument("--plate", type=Path, help="footage in the place of the demo's; not tracked with a shot folder beside it")
+    parser.add_argument("--pace", type=float, default=1.0, help="of every wait; 2 and more for a computer that draws slowly")
     parser.add_argument("--grab", default="", help="a command that writes a picture of the screen")
     options = parser.parse_args(arguments())
     folder = Path(tempfile.mkdtemp(prefix="mien-tour-"))
-    play(Tour(options, folder).steps(), folder)
+    play(Tour(options, folder).steps(), folder, pace=options.pace)
 
 
 main()

@@ -311,12 +311,10 @@ class JobOperator:
         return {"FINISHED"}
 
     def _failed(self, error: MienError) -> set[str]:
-        """Report; what a job said stays in the panel too (see JobRun.advance)."""
+        """Report. What a job said stays in the panel (see JobRun.advance): in a window no ERROR, which would pop up in the way, says it again."""
         self.release()
-        if isinstance(error, JobFailed) and error.kind == "cancelled":
-            self.report({"WARNING"}, str(error))
-        else:
-            self.report({"ERROR"}, str(error))
+        told = isinstance(error, JobFailed) and (error.kind == "cancelled" or hasattr(self, "_timer"))
+        self.report({"WARNING"} if told else {"ERROR"}, str(error))
         return {"CANCELLED"}
 
 

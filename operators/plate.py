@@ -98,7 +98,7 @@ class MIEN_OT_choose_plate(bpy.types.Operator):
     """Choose the footage: a movie, or any one picture of a numbered sequence"""
 
     bl_idname = "mien.choose_plate"
-    bl_label = "Choose Plate..."
+    bl_label = "Choose Plate"
     bl_options = {"REGISTER", "UNDO"}
 
     filepath: bpy.props.StringProperty(name="Plate", description="Movie, or one picture of a numbered sequence", subtype="FILE_PATH",
@@ -133,7 +133,7 @@ class MIEN_OT_open_shot(bpy.types.Operator):
     """Go on with a shot that was tracked before, here or on the command line: choose its folder NAME.mien"""
 
     bl_idname = "mien.open_shot"
-    bl_label = "Open Shot Folder..."
+    bl_label = "Open Shot Folder"
     bl_options = {"REGISTER", "UNDO"}
 
     directory: bpy.props.StringProperty(name="Shot Folder", description="The folder NAME.mien", subtype="DIR_PATH")

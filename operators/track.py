@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,7 @@ class MIEN_OT_add_model(bpy.types.Operator):
     """Choose an ICT-FaceKit folder, or the file of a BFM or FLAME model (.mat, .pkl) or of Mien's own format (.npz)"""
 
     bl_idname = "mien.add_model"
-    bl_label = "Add Model..."
+    bl_label = "Add Model"
 
     filepath: bpy.props.StringProperty(name="Source", description="File or folder of the model", subtype="FILE_PATH", options={"SKIP_SAVE"})
     model: bpy.props.StringProperty(name="Name", description="What to call it; empty: by its kind", options={"SKIP_SAVE"})
@@ -165,8 +166,15 @@ class MIEN_OT_add_model(bpy.types.Operator):
         return poll_engine(cls, context)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        self.filepath = os.path.join(str(Path.home()), "")  # else the browser offers the .blend's own name
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        column = self.layout.column(align=True)
+        for line in ("Choose one of:", "the folder of ICT-FaceKit", "a BFM or FLAME file", "(.mat, .pkl)", "a file of Mien's (.npz)"):
+            column.label(text=line)
+        self.layout.prop(self, "model", placeholder="by its kind")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         # Blender frees an operator that its file browser has run, so the job has one of its own.

@@ -119,7 +119,7 @@ def draw_next(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     face, info = shots.active_face(context), current(context)
     if face is not None and info is not None and info.shot is None and not info.problem:
         text(layout, context, f"{info.folder.name} is not in {info.folder.parent}: put it back, or show where it is now.", PROBLEM)
-        layout.operator("mien.open_shot", icon="FILE_FOLDER")
+        layout.operator("mien.open_shot", icon="FILE_FOLDER", text="Open Shot Folder...")
         return
     operator, label, icon = next_action(context)
     row = layout.row()

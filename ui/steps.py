@@ -26,7 +26,7 @@ class MIEN_PT_plate(Step, bpy.types.Panel):
         column = layout.column(align=True)
         column.operator("mien.choose_plate", icon="FILEBROWSER", text="Change Plate..." if settings.plate else "Choose Plate...")
         if not settings.plate:
-            column.operator("mien.open_shot", icon="FILE_FOLDER")
+            column.operator("mien.open_shot", icon="FILE_FOLDER", text="Open Shot Folder...")
 
 
 def fit_word(reprojection: float) -> str:
