@@ -9,6 +9,7 @@ takes), and from labelled takes where the actor folder has directions (the paper
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ from ..mesh.model import FaceModel
 from .latent import LatentImageModel, load_latent
 from .latent.eigen import EigenImages
 from .latent.working import from_working, to_working
+from .parallel import ordered_map
 from .rendering.renderer import FaceLayer
 from .texture import Unwrapper
 
@@ -52,8 +54,9 @@ GROUP_ENDS = (-0.1, 0.55)
 """Heights between brows, eyes and nose, and the mouth: 0 at the eyes' corners, 1 at the mouth's."""
 GROUP_REACH = 0.2
 """Part of a group's largest move from which on it changes the texture in full."""
-UNSEEN = 5e-5
-"""The most that a control does to any texel below which it is left out: 1/80 of a level of 8 bits."""
+STEPS = 32767
+UNSEEN = 2e-4
+"""The most that a control does to any texel below which it is left out: 1/20 of a level of 8 bits."""
 TEXTURE = "texture"
 
 
@@ -205,18 +208,24 @@ class _LinearPart:
     controls: np.ndarray
     """(n,) int: those that change anything."""
     pictures: np.ndarray
-    """(n, 3 M) float32: the difference at 1 of each, weighted and muted."""
+    """(n, 3 M) int16: the difference at 1 of each, weighted and muted, in steps of STEPS to `strongest`: half the memory to go through a frame."""
     strongest: np.ndarray
     """(n,) float32: the most that each does to any texel."""
 
     @classmethod
     def of(cls, images: EigenImages, weight: np.ndarray, directions: np.ndarray) -> _LinearPart:
         controls = np.flatnonzero(directions.any(1))
-        pictures = directions[controls].astype(np.float32) @ images.components
-        for picture in pictures:
-            texels = picture.reshape(-1, 3)
-            texels[:] = (texels * weight.ravel()[images.where, None]) @ MUTED.astype(np.float32)
-        return cls(images.where, controls, pictures, np.abs(pictures).max(1, initial=0))
+        shown = weight.ravel()[images.where, None].astype(np.float32)
+        pictures, strongest = np.empty((len(controls), 3 * len(images.where)), np.int16), np.zeros(len(controls), np.float32)
+
+        def paint(k: int) -> None:
+            texels = (directions[controls[k]].astype(np.float32) @ images.components).reshape(1, -1, 3)
+            picture = cv2.transform(texels * shown, MUTED).ravel()
+            strongest[k] = np.abs(picture).max(initial=0)
+            np.rint(picture * (STEPS / max(float(strongest[k]), 1e-12)), out=pictures[k], casting="unsafe")
+
+        deque(ordered_map(paint, range(len(controls))), 0)
+        return cls(images.where, controls, pictures, strongest)
 
     def add(self, total: np.ndarray, controls: np.ndarray) -> bool:
         """See `_Part.add`."""
@@ -224,7 +233,7 @@ class _LinearPart:
         values[np.abs(values) * self.strongest < UNSEEN] = 0
         if not values.any():
             return False
-        _add_pictures(self.pictures, values, self.where, total.reshape(-1, 3))
+        _add_pictures(self.pictures, values * self.strongest / np.float32(STEPS), self.where, total.reshape(-1, 3))
         return True
 
 
@@ -238,9 +247,9 @@ def _add_pictures(pictures, values, where, total):
         line[:] = 0
         for k in range(len(values)):
             if values[k] != 0:
-                part = pictures[k, 3 * start : 3 * end]
-                for i in range(len(part)):
-                    line[i] += values[k] * part[i]
+                part, value = pictures[k, 3 * start : 3 * end], values[k]
+                for i in range(np.uint64(len(part))):
+                    line[i] += value * np.float32(part[i])
         for t in range(start, end):
             at = 3 * (t - start)
             for c in range(3):
