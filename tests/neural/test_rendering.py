@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+import cv2
 import numpy as np
 import pytest
 
@@ -6,7 +7,7 @@ from mien.mesh.camera import Camera
 from mien.mesh.model import load_model
 from mien.neural.rendering import PlateRenderer
 from mien.neural.rendering.band import extend, solve_laplace
-from mien.neural.rendering.raster import rasterise
+from mien.neural.rendering.raster import rasterise, visible
 from mien.neural.rendering.renderer import sample
 
 
@@ -40,6 +41,24 @@ def test_rasteriser_culls():
     xy = [(0, 0), (8, 0), (0, 8)]
     seen = [np.isfinite(raster(xy, [1] * 3, [(0, 1, 2)], np.zeros((3, 1)), (8, 8), f)[1]).any() for f in (1.0, -1.0, 0.0)]
     assert seen == [True, False, True]
+
+
+def test_a_texture_lies_where_its_coordinates_say():
+    """Against OpenCV's remap at coordinates that were carried to the picture as values."""
+    rng = np.random.default_rng(5)
+    texture = cv2.GaussianBlur(rng.random((64, 64, 2)).astype(np.float32), (0, 0), 1.5)
+    xy = np.array([(3, 2), (44, 6), (40, 37), (5, 30)], np.float32)
+    uv = np.array([(5, 4), (60, 9), (55, 60), (7, 52)], np.float32)
+    triangles = np.array([(0, 1, 2), (0, 2, 3)], np.int32)
+    surface = visible(xy, np.ones(4), triangles, (40, 48), 0.0)
+    at = surface.carry(uv, triangles)
+    want = cv2.remap(texture, at[..., 0] - 0.5, at[..., 1] - 0.5, cv2.INTER_LINEAR)
+    got = surface.carry_texture(texture, uv[triangles])
+    assert surface.mask.sum() > 1000 and not got[~surface.mask].any()
+    assert np.abs(got - want)[surface.mask].max() < 0.01  # OpenCV counts in 1/32 texels
+    assert np.array_equal(surface.carry_texture(texture, uv[triangles], 2), got[::2, ::2])
+    without = surface.carry_texture(texture, uv[triangles[:1]])  # the second triangle has no place in the texture
+    assert np.array_equal(without[surface.faces == 0], got[surface.faces == 0]) and not without[surface.faces == 1].any()
 
 
 def test_laplace_on_a_ring_against_the_closed_form():

@@ -12,9 +12,10 @@ from mien.mesh.emotion import EmotionCurves
 from mien.mesh.errors import MienError
 from mien.mesh.model import load_model
 from mien.mesh.shot import Shot, Solve, Track
+from mien.neural import texture
 from mien.neural.bake import bake
 from mien.neural.edit import EditSettings, ShotEditor
-from mien.neural.media import PlateReader, probe_plate, read_exr, srgb_to_linear
+from mien.neural.media import PlateReader, probe_plate, read_exr, read_still, srgb_to_linear
 from mien.neural.progress import Cancelled, Silent
 from mien.neural.stages import edit, solve, solve_summary, track
 from mien.tests.neural.portraits import FRAMES, HEIGHT, WIDTH, portrait, write_movie
@@ -33,6 +34,17 @@ def test_the_portrait_is_solved_well(shot):
     summary = solve_summary(shot)
     assert summary["solved"] == FRAMES and summary["reprojection"] < 0.02
     assert shot.texture_path.exists() and not shot.settings["glasses_seen"]
+
+
+def test_the_texture_does_not_depend_on_when_its_frames_were_read(shot, monkeypatch):
+    """Read during the solve, afterwards because they are too large to wait, or again because a frame was found and not solved."""
+    track, solved, model = Track.load(shot), Solve.load(shot), load_model(shot.model)
+    pictures = []
+    for found, most in ((track.found, texture.EARLY_MOST), (track.found, 0), (track.found * (np.arange(FRAMES) > 2), texture.EARLY_MOST)):
+        monkeypatch.setattr(texture, "EARLY_MOST", most)
+        with texture.EarlyFrames(shot, found, model) as early:
+            pictures.append(texture.shot_texture(shot, model, track, solved, early, Silent()))
+    assert all(np.array_equal(p, pictures[0]) for p in pictures) and np.array_equal(read_still(shot.texture_path)[..., :3], pictures[0])
 
 
 @pytest.mark.parametrize("output, codec", [("rest.mov", "ffv1"), ("rest.####.png", None)])
