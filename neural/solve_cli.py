@@ -80,8 +80,8 @@ def tell_shot(summary: dict[str, Any], terminal: Console) -> None:
 def tell_solve(summary: dict[str, Any], terminal: Console) -> None:
     """What was solved, and how well."""
     error = "unknown" if summary["reprojection"] is None else f"{summary['reprojection'] * 100:.2f} % of the inter-ocular distance (median)"
-    if summary.get("offset"):
-        error += f", less each landmark's own offset ({summary['offset'] * 100:.2f} %)"
+    if "mesh" in summary:
+        error += f", less each landmark's own offset; {summary['mesh'] * 100:.2f} % with it"
     terminal.say(f"reprojection  {error}")
     if summary.get("photometric"):
         terminal.say("refined       on the plate's pixels, by their own gradients, on the processor")

@@ -24,6 +24,7 @@ from .parallel import ordered_map
 from .progress import Reporter
 from .solving import Footage, solve_again, solve_shots
 from .solving.gaze import blink_agreement
+from .solving.misfit import mesh_misfit
 from .texture import EarlyFrames, shot_texture
 from .tracking import chosen_face, other_faces, track_faces
 from .visibility import landmarks_seen, shot_trust

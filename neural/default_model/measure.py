@@ -16,7 +16,7 @@ import numpy as np
 from mediapipe.python.solutions.face_mesh import FaceMesh
 
 from ...mesh.errors import MienError
-from .tables import write_mean
+from .tables import write_points
 from .topology import LIP_LOWER, LIP_LOWER_RINGS, LIP_UPPER, LIP_UPPER_RINGS, base_topology
 
 IOD = 0.090
@@ -116,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
     mean = persons[0]
     for _ in range(10):
         mean = frontal(np.mean([procrustes(p, mean) for p in persons], 0), mirror)
-    write_mean(options.output, place_head(mean, mirror))
+    write_points(options.output, place_head(mean, mirror))
 
 
 if __name__ == "__main__":

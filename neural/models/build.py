@@ -54,6 +54,8 @@ class RawModel:
     uv: np.ndarray | None = None
     """(U, 2); None: a cylindrical layout is made."""
     uv_triangles: np.ndarray | None = None
+    shifts: np.ndarray | None = None
+    """(L, 3): by how much the tracker sees the default model's landmarks elsewhere than their like lies by shape; see `calibrate.py`."""
 
 
 def build_model(raw: RawModel, default: FaceModel | None = None) -> FaceModel:
@@ -90,7 +92,7 @@ def build_model(raw: RawModel, default: FaceModel | None = None) -> FaceModel:
     uv_number[uv_used] = np.arange(len(uv_used))
     mesh = Insertion(shape[used], number[triangles[keep]], uv[uv_used], uv_number[uv_triangles[keep]])
     ids = default.landmark_ids
-    places = bent[default.landmark_vertices]
+    places = bent[default.landmark_vertices] + (0 if raw.shifts is None else raw.shifts)
     order = np.argsort([int(i) not in pins for i in ids], kind="stable")  # lid margins and lips take their vertices first
     vertices = np.zeros(len(ids), np.int32)
     for row in order:

@@ -13,6 +13,7 @@ from ...mesh.camera import rotation_matrix
 from ...mesh.errors import MienError
 from ...mesh.files import read_json
 from ...mesh.model import FaceModel, Part, load_model
+from ..default_model.tables import read_points
 from ..progress import Reporter, Silent
 from .build import RawModel, build_model
 from .mesh_cut import triangulate
@@ -20,6 +21,8 @@ from .obj import Obj, read_obj, read_obj_vertices
 
 NEUTRAL = "generic_neutral_mesh.obj"
 INDICES = "vertex_indices.json"
+SHIFTS = Path(__file__).parent / "ict_landmarks.csv"
+"""Where the tracker sees its landmarks, measured by `calibrate.py`."""
 FACE = 9409
 """The first so many vertices are the face; head, sockets, mouth and eyes follow."""
 PARTS = {"gums": (14062, 17039), "teeth": (17039, 21451), "eye_left": (21451, 23021), "eye_right": (23021, 24591)}
@@ -50,8 +53,11 @@ def model_folder(path: Path) -> Path:
     raise MienError(f"{path} is no ICT-FaceKit folder: it lacks {NEUTRAL}.")
 
 
-def read_ict(path: Path, report: Reporter | None = None) -> FaceModel:
-    """The model of an ICT-FaceKit folder, with as many identity shapes as it has. Raises MienError that names the file that is wrong."""
+def read_ict(path: Path, report: Reporter | None = None, shifts: np.ndarray | None = None) -> FaceModel:
+    """The model of an ICT-FaceKit folder, with as many identity shapes as it has. Raises MienError that names the file that is wrong.
+
+    shifts (468, 3): of the landmarks, instead of those that were measured.
+    """
     report = report or Silent()
     folder = model_folder(Path(path))
     neutral = read_obj(folder / NEUTRAL)
@@ -85,7 +91,7 @@ def read_ict(path: Path, report: Reporter | None = None) -> FaceModel:
 
     triangles, uv_triangles = _polygons(neutral, 0, FACE)
     raw = RawModel("ict", folder, base[:FACE] * AXES, identity[:, :FACE], expression[alive][:, :FACE], names, sigma, triangles, ibug, neutral.uv,
-                   uv_triangles)
+                   uv_triangles, read_points(SHIFTS, "landmarks of ICT-FaceKit") if shifts is None else shifts)
     model = build_model(raw, default)
     if len(used) > FACE:
         origin = (base[:FACE] * AXES).mean(0) - model.centre
