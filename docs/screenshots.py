@@ -139,7 +139,7 @@ class Tour(Desk):
         region = next(r for r in area.regions if r.type == "UI")
         x, y = self.hands.place
         pitch = round(24.5 * bpy.context.preferences.view.ui_scale)
-        for _ in range(12):
+        for _ in range(24):
             y -= pitch
             if y < region.y + 4:
                 yield from self.hands.wheel(4)
