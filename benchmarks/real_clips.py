@@ -59,6 +59,15 @@ class Side:
         return {name: -q[:, list(ids), 1].mean(1) for name, ids in SIGNS.items()} | {"eyes": gap((159, 145), (386, 374)), "lips": gap((13, 14))}
 
 
+def steady(landmarks: np.ndarray) -> np.ndarray:
+    """(478, 2) pixels -> (478, 2) eye distances: origin between the outer corners of the eyes, which hardly move, x along them, y down."""
+    right, left = landmarks[face.RIGHT_EYE[0]], landmarks[face.LEFT_EYE[1]]
+    unit = np.linalg.norm(left - right)
+    x = (left - right) / unit
+    q = (landmarks - (right + left) / 2) / unit
+    return np.stack([q @ x, q @ np.array([-x[1], x[0]])], 1)
+
+
 def measured(editor: ShotEditor, frames: int | None) -> dict[str, float]:
     """One edit against its plate."""
     plate, output, sharp = Side(), Side(), []
@@ -68,7 +77,7 @@ def measured(editor: ShotEditor, frames: int | None) -> dict[str, float]:
         if seen[0] is None or seen[1] is None:
             continue
         for side, landmarks in zip((plate, output), seen):
-            side.points.append(face.eye_frame(landmarks))
+            side.points.append(steady(landmarks))
         inside = face.oval_mask(seen[0], pictures[0].shape)
         energy = [cv2.Laplacian(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), cv2.CV_32F)[inside].var() for p in pictures]
         sharp.append(energy[1] / max(energy[0], 1e-6))

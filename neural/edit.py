@@ -17,6 +17,7 @@ from ..mesh.shot import Shot, Solve, Track
 from .appearance import ShotFaces, SkinSamples, shot_mouth, shot_texture_model, skin_to_learn
 from .filmed import filmed
 from .full_texture import FullTexture, shot_latents
+from .furrows import Furrows
 from .glasses import GLASSES_CHOICES, GlassesHold, wears_glasses
 from .level2 import TextureLayer, TextureModel
 from .media import Frame
@@ -102,6 +103,8 @@ class ShotEditor:
         self.shape_editor = shot_editor(settings.editor, self.model, shot.folder, settings.actor)
         self.renderer = PlateRenderer(self.model, self.solve.camera, RenderSettings())
         self.hold = GlassesHold(self.model) if wears_glasses(settings.glasses, shot, report) else None
+        faded = min(settings.texture_strength, 1.0) if settings.texture == "on" and self.hold is None else 0.0  # a bridge is dark and narrow too
+        self.furrows = Furrows(self.model, faded, shot.plate.linear)
         self.mouth: MouthLayer | None = None
         self.texture: TextureLayer | FullTexture | None = None
         self._actor = Path(settings.actor) if settings.actor else shot.folder / "actor"
@@ -173,6 +176,7 @@ class ShotEditor:
         before, after, _ = shapes
         if self.texture is not None:
             layer = self.texture.over(layer, index, self.edit.beta[index], self.emotions[index])
+        layer = self.furrows.over(layer, self.edit.beta[index], after)
         if self.mouth is not None:
             layer = self.mouth.over(layer, plate, index, self.solve.beta[index], before, after)
         return behind_mask(layer, plate, self.trust.hidden(index))
@@ -193,7 +197,7 @@ class ShotEditor:
             digest.update(np.ascontiguousarray(array, np.float32).tobytes())
         facts = (RENDERER_VERSION, self.model.hash, self.shot.plate.fingerprint, self.solve.camera.focal, self.hold is not None,
                  self.mouth.hash if self.mouth else "", self.texture.hash if self.texture else "", self.settings.shape_strength,
-                 sorted(asdict(self.renderer.settings).items()), *self.trust.key(index))
+                 self.furrows.strength, sorted(asdict(self.renderer.settings).items()), *self.trust.key(index))
         digest.update(repr(facts).encode())
         return digest.hexdigest()[:24]
 
