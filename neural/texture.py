@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -52,6 +53,12 @@ class Unwrapper:
         found = out.reshape(-1, 3)[inside]
         weights = np.stack([1 - found[:, 1] - found[:, 2], found[:, 1], found[:, 2]], 1)
         return inside, self.vertex_of_uv[t[np.rint(found[:, 0]).astype(int)]].astype(np.int32), weights
+
+    def only(self, mask: np.ndarray) -> Unwrapper:
+        """The same for some texels, mask (size, size) bool: `inside` holds those of the face that it has."""
+        some, kept = copy.copy(self), np.flatnonzero(mask.ravel()[self.inside])
+        some.inside, some._corners, some._weights = self.inside[kept], self._corners[kept], self._weights[kept]
+        return some
 
     def blend(self, values: np.ndarray) -> np.ndarray:
         """Vertex values (V, C) -> (M, C) float32 at the texels of `inside`."""
