@@ -57,7 +57,7 @@ class MIEN_PT_track(Step, bpy.types.Panel):
         row.prop(settings, "model", text="Model", placeholder=track.default_model())
         row.operator("mien.add_model", text="", icon="ADD")
         column.prop(settings, "focal_mm", text="Focal (0: find)")
-        column.prop(settings, "face_number", text="Face")
+        column.prop(settings, "face_number", text="Face (0: main)")
         if any(running(layout, title) for title in self.jobs):
             return
         reason = track.out_of_date(context.scene, info) if solved else ""
@@ -126,7 +126,7 @@ class MIEN_PT_bake(Step, bpy.types.Panel):
             layout.prop(face.mien, "teeth")
             if face.mien.teeth == "fill":
                 layout.prop(face.mien, "teeth_amount")
-                row = layout.row(heading="Lock", align=True)
+                row = layout.row(heading="Lock to Frame", align=True)
                 row.prop(face.mien, "teeth_locked", text="")
                 sub = row.row()
                 sub.active = face.mien.teeth_locked

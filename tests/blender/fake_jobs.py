@@ -40,7 +40,7 @@ def track(params, report):
     note("track", params)
     report.warn("A second face enters at frame 9; face 0 is followed.")
     report.step("track", 2, 2)
-    return {"frames": 2}
+    return {"frames": 2, "others": {"1": str(Path(params["folder"]) / "faces" / "1.mien")} if "couple" in params["plate"] else {}}
 
 
 def solve(params, report):
@@ -51,6 +51,8 @@ def solve(params, report):
 
 def learn(params, report):
     note("learn", params)
+    if "couple" in params["folder"]:
+        raise MienError("Nothing can be learnt from them.")
     return {"skin": True, "mouth": True}
 
 

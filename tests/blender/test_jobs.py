@@ -121,6 +121,16 @@ def test_track_and_solve(fake_engine, blender, saved) -> None:
                     "press Import Face next.")
 
 
+def test_further_faces_are_listed_although_the_last_step_was_stopped(fake_engine, blender, saved) -> None:
+    blender.ops.mien.choose_plate(filepath=str(footage(saved.parent, "couple.mp4")))
+    with pytest.raises(RuntimeError, match="Nothing can be learnt"):
+        blender.ops.mien.track()
+    listed = blender.context.scene.mien.shots
+    assert [Path(blender.path.abspath(item.shot_folder)).relative_to(saved.parent).as_posix() for item in listed] == \
+        ["couple.mien", "couple.mien/faces/1.mien"]
+    assert [item.face_number for item in listed] == [0, 1]
+
+
 def test_an_error_is_one_sentence_and_the_next_job_runs(fake_engine, blender, saved) -> None:
     blender.ops.mien.choose_plate(filepath=str(footage(saved.parent, "noface.mp4")))
     with pytest.raises(RuntimeError, match=r"noface\.mp4 shows no face\.") as caught:
