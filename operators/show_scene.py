@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
@@ -52,6 +53,23 @@ def find_workspace(context: bpy.types.Context, name: str) -> bpy.types.WorkSpace
     return bpy.data.workspaces.get(name, context.workspace)
 
 
+_fitting: Callable[[], float | None] | None = None
+"""The timer that waits to fit the views."""
+
+
+def fit_soon(window: bpy.types.Window) -> None:
+    """`fit_views` as soon as the workspace stands."""
+    global _fitting
+    unregister()
+    _fitting = functools.partial(fit_views, window, time.monotonic() + PATIENCE)
+    bpy.app.timers.register(_fitting, first_interval=SETTLED)
+
+
+def unregister() -> None:
+    if _fitting is not None and bpy.app.timers.is_registered(_fitting):
+        bpy.app.timers.unregister(_fitting)
+
+
 def fit_views(window: bpy.types.Window, end: float) -> float | None:
     """The whole picture in each Image Editor, all nodes in each compositor, all strips in each sequencer: seconds until it should be tried again."""
     with contextlib.suppress(ReferenceError):  # the window was closed
@@ -93,7 +111,7 @@ class MIEN_OT_show_scene(bpy.types.Operator):
         context.window.workspace = workspace
         compat.show_sequence(workspace, scene if self.stage == composite.DELIVERY else None)
         if self.stage != "shot":
-            bpy.app.timers.register(functools.partial(fit_views, context.window, time.monotonic() + PATIENCE), first_interval=SETTLED)
+            fit_soon(context.window)
         return {"FINISHED"}
 
 
