@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a face keeps under an edit, whichever editor makes it: words on the lips, room between brow and eye, a resting face without a frown."""
+"""What a face keeps under an edit, whichever editor makes it: words on the lips, room for brows and mouth, a resting face without a frown."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ LEAST_ROOM = 0.42
 """A brow comes no nearer to the eye than this part of its distance on the average face: below lies the folded lid."""
 MISTAKEN = 0.2
 """Millimetres: how closely the identity follows an expression that is mistaken for it; one standard deviation of it costs as much."""
+CORNERS = ((61, 291),)
+WIDEST = 1.27
+"""A mouth is stretched (AU 20) no wider than this part of its own rest width; beyond, its lips would be drawn flat."""
+LEAST = 0.05
+"""Room that there always is, as a part of that limit."""
 USUAL_BROWS = 1.0
 """Standard deviations by which the brows of people lie low; what is more counts as a frown."""
 
@@ -28,14 +33,17 @@ class Anatomy:
     """What a model's faces keep. Everything is precomputed: a call costs a few products of small matrices."""
 
     def __init__(self, model: FaceModel):
-        self.model, self._mouth, self._room = model, MouthStep(model), BrowRoom(model)
+        self.model, self._mouth, self._rooms = model, MouthStep(model), rooms(model)
 
     def keep(self, alpha: np.ndarray, beta: np.ndarray, da: np.ndarray, db: np.ndarray, mouth: np.ndarray) -> np.ndarray:
         """The change of beta (T, B) that is left of db.
 
         alpha (A,), beta (T, B) of the plate; da (T, A), db (T, B) the edit; mouth (T,) in 0..1. Zero stays zero.
         """
-        return self._room(alpha, beta, da, db + mouth[:, None] * self._mouth(da, db))
+        db = db + mouth[:, None] * self._mouth(da, db)
+        for room in self._rooms:
+            db = room(alpha, beta, da, db)
+        return db
 
     def relaxed(self, alpha: np.ndarray) -> np.ndarray:
         """Identity (A,) -> (B,): the change of beta that takes a lasting frown from it.
@@ -88,36 +96,50 @@ class MouthStep:
         return beta @ self.beta + alpha @ self.alpha
 
 
-class BrowRoom:
-    """Brows that an edit lowers stop above the eyes: on an actor who frowns already, a second frown has less room.
+class Room:
+    """An action that an edit makes ends before a limit: on an actor who frowns already, a second frown has less room.
 
-    Far from the eye an edit stays as it is; it bends smoothly towards the room that there is. A model without the landmarks or AU 4 has no limit.
+    Far from the limit an edit stays as it is; it bends smoothly towards the room that there is. A model without the landmarks or the action has
+    no limit.
     """
 
-    def __init__(self, model: FaceModel):
-        self._down = directions(model, facs.directions(4)) != 0
-        pairs = np.array([vertices(model, pair) for pair in BROWS]) if len(vertices(model, sum(BROWS, ()))) == 2 * len(BROWS) else None
-        self._active = pairs is not None and bool(self._down.any())
-        if pairs is None:
+    def __init__(self, model: FaceModel, action: int, pairs: tuple[tuple[int, int], ...], axis: int, limit: float, own: bool):
+        """action: the AU that gives way. pairs of landmarks, whose distance (second less first, along the axis) it changes.
+
+        limit: where it ends, as a part of that distance on the average face, or (own) on the person's resting face.
+        """
+        self._part = directions(model, facs.directions(action)) != 0
+        found = vertices(model, sum(pairs, ()))
+        self._active = len(found) == 2 * len(pairs) and bool(self._part.any())
+        if not self._active:
             return
+        first, second = found.reshape(-1, 2).T
+        sign = np.float32(np.sign(1 - limit))
 
-        def room(points: np.ndarray) -> np.ndarray:
-            """(..., V, 3) metres -> (...): how far the brows lie above the eyes, metres."""
-            return (points[..., pairs[:, 1], 1] - points[..., pairs[:, 0], 1]).mean(-1).astype(np.float32)
+        def left(points: np.ndarray) -> np.ndarray:
+            """(..., V, 3) metres -> (...): the distance, metres, so that it falls towards the limit."""
+            return sign * (points[..., second, axis] - points[..., first, axis]).mean(-1).astype(np.float32)
 
-        self._mean, self._identity, self._expression = room(model.mean), room(model.identity), room(model.expression)
+        self._mean, self._identity, self._expression = left(model.mean), left(model.identity), left(model.expression)
+        self._limit, self._own = np.float32(limit), own
 
     def __call__(self, alpha: np.ndarray, beta: np.ndarray, da: np.ndarray, db: np.ndarray) -> np.ndarray:
         """As `Anatomy.keep`; (T, B)."""
         if not self._active:
             return db
-        room = self._mean + alpha @ self._identity + beta @ self._expression
-        room = np.maximum(room - LEAST_ROOM * self._mean, 0.1 * LEAST_ROOM * self._mean)
-        lowered = np.maximum(-(da @ self._identity + db @ self._expression), 0)
-        own = -(db[:, self._down] @ self._expression[self._down])
-        excess = lowered - lowered / np.sqrt(np.sqrt(1 + (lowered / room) ** 4))
-        kept = 1 - np.minimum(excess / np.maximum(own, 1e-9), 1) * (own > 1e-6)
-        return np.where(self._down, kept[:, None] * db, db)
+        rest = self._mean + alpha @ self._identity
+        end = self._limit * (rest if self._own else self._mean)
+        room = np.maximum(rest + beta @ self._expression - end, LEAST * abs(end))
+        moved = np.maximum(-(da @ self._identity + db @ self._expression), 0)
+        part = -(db[:, self._part] @ self._expression[self._part])
+        excess = moved - moved / np.sqrt(np.sqrt(1 + (moved / room) ** 4))
+        kept = 1 - np.minimum(excess / np.maximum(part, 1e-9), 1) * (part > 1e-6)
+        return np.where(self._part, kept[:, None] * db, db)
+
+
+def rooms(model: FaceModel) -> tuple[Room, ...]:
+    """Brows stop above the eyes, stretched lips before they are flat."""
+    return Room(model, 4, BROWS, 1, LEAST_ROOM, False), Room(model, 20, CORNERS, 0, WIDEST, True)
 
 
 def vertices(model: FaceModel, ids: tuple[int, ...]) -> np.ndarray:

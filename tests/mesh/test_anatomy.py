@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a face keeps under an edit: words on the lips, room between brow and eye, a resting face without a frown."""
+"""What a face keeps under an edit: words on the lips, room for brows and mouth, a resting face without a frown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mien.mesh.analytic import AnalyticEditor
-from mien.mesh.anatomy import BROWS, LEAST_ROOM, STILL, Anatomy, BrowRoom, MouthStep, as_identity, directions
+from mien.mesh.anatomy import BROWS, LEAST_ROOM, STILL, WIDEST, Anatomy, MouthStep, as_identity, directions, rooms
 from mien.mesh.camera import Camera
 from mien.mesh.editor import edit_shape
 from mien.mesh.emotion import EmotionCurves
@@ -83,7 +83,7 @@ def test_brows_stop_above_the_eyes(model, frown):
     beta += np.linspace(0, 1, T, dtype=np.float32)[:, None] * frown  # the plate frowns more and more
     asked = np.tile(1.2 * frown, (T, 1))
     asked[:, model.expression_index["jawOpen"]] = 0.3
-    kept = BrowRoom(model)(alpha, beta, np.zeros((T, model.identity_count), np.float32), asked)
+    kept = rooms(model)[0](alpha, beta, np.zeros((T, model.identity_count), np.float32), asked)
     before, after, wanted = (brow_heights(model, alpha, b) for b in (beta, beta + kept, beta + asked))
     floor = LEAST_ROOM * brow_heights(model, alpha, beta[:1] * 0)[0]
     assert wanted[-1] < floor < after.min() and (np.diff(before - after) < 0).all() and (after < before).all()
@@ -92,13 +92,33 @@ def test_brows_stop_above_the_eyes(model, frown):
 
 def test_small_and_rising_moves_of_the_brows_are_left_alone(model, frown):
     alpha, none = np.zeros(model.identity_count, np.float32), np.zeros((1, model.identity_count), np.float32)
-    room, rest = BrowRoom(model), np.zeros((1, model.expression_count), np.float32)
+    room, rest = rooms(model)[0], np.zeros((1, model.expression_count), np.float32)
     raised = directions(model, {"browInnerUpLeft": 1.0, "browInnerUpRight": 1.0})[None]
     assert not room(alpha, rest, none, rest).any()
     for lifted in (raised, raised + 0.2 * frown):
         assert np.array_equal(room(alpha, rest, none, lifted), lifted)
     small = 0.2 * frown[None]
     assert np.allclose(room(alpha, rest, none, small), small, rtol=0.01)
+
+
+def test_a_mouth_is_not_drawn_flat(model):
+    """Stretched lips end before the widest, sooner on a mouth that is wide already; a smile is no stretch and keeps its width."""
+    alpha = np.random.default_rng(4).normal(0, 1, model.identity_count).astype(np.float32)
+    stretch, smile = (directions(model, {f"mouth{name}Left": 1.0, f"mouth{name}Right": 1.0}) for name in ("Stretch", "Smile"))
+    beta = np.linspace(0, 0.5, T, dtype=np.float32)[:, None] * stretch
+    none, keep = np.zeros((T, model.identity_count), np.float32), rooms(model)[1]
+    right, left = model.vertices_of_landmarks([61, 291])
+
+    def width(beta):
+        shape = model.neutral(alpha) + model.displacement(beta)
+        return (shape[..., left, 0] - shape[..., right, 0]) * 1000
+
+    asked = np.tile(1.3 * stretch, (T, 1))
+    kept = keep(alpha, beta, none, asked)
+    widest = WIDEST * width(np.zeros(model.expression_count))
+    assert (width(beta + asked) > widest).all() and (width(beta + kept)[:-1] < widest).all() and (np.diff(width(beta + kept) - width(beta)) < 0).all()
+    assert np.array_equal(keep(alpha, beta, none, beta * 0 + smile), beta * 0 + smile)
+    assert np.allclose(keep(alpha, beta[:1], none[:1], 0.2 * stretch[None]), 0.2 * stretch, rtol=0.03)
 
 
 def test_a_frown_in_the_identity_is_taken_off(model, frown):
