@@ -10,10 +10,9 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO
 
 import cv2
 import numpy as np
@@ -30,16 +29,16 @@ from .level2 import COMPONENTS as TEXTURE_COMPONENTS
 from .level2 import SIZE as TEXTURE_SIZE
 from .level2 import TEXTURE, TextureModel, regress, weight_map
 from .media import Frame, PlateReader, read_still
-from .mouth import MouthGeometry, MouthModel, MouthPose
+from .mouth import MouthCrop, MouthGeometry, MouthModel, MouthPose
 from .mouth.layer import MouthTrack
-from .mouth.model import CAVITY, fit_mouth
+from .mouth.model import fit_mouth
 from .parallel import ordered_map
 from .progress import Reporter, reported
 from .rendering import PlateRenderer
 from .texture import Unwrapper
 from .visibility import LandmarkTrust, shot_trust
 
-APPEARANCE_VERSION = 9
+APPEARANCE_VERSION = 10
 """Raise it when the same shot gives other models."""
 SAMPLES = 75
 """Frames that the skin is learnt from at most, so that memory does not grow with the clip."""
@@ -49,8 +48,6 @@ TEXTURE_LEAST = 6
 """Solved frames below which level 2 learns nothing: what is left after a stretch is put aside to test on would fit anything."""
 SPOOL = 32 << 20
 """Bytes of mouths that wait in memory for the model; what is beyond them waits in a file."""
-LIP_SHADE = (0.42, 0.30, 0.30)
-"""The dark of a mouth against its lips (R, G, B), working space."""
 MOUTH = "mouth"
 
 
@@ -130,12 +127,12 @@ class SkinSamples:
 
     def __init__(self, faces: ShotFaces, chosen: np.ndarray):
         self._faces, self.chosen = faces, chosen
-        self._unwrap, self._base = Unwrapper(faces.renderer.model, TEXTURE_SIZE), base_texture(faces, TEXTURE_SIZE)
-        self._mask = weight_map(self._unwrap) > 0.02
-        inside = self._unwrap.inside
-        self._kept, self._own = np.flatnonzero(self._mask.ravel()[inside]), self._base.reshape(-1, 3)[inside]
-        self._rows = np.empty((len(chosen), 3 * len(self._kept)), np.float32)
-        self._shown, self._lock = np.zeros(len(inside), np.int32), threading.Lock()
+        whole, self._base = Unwrapper(faces.renderer.model, TEXTURE_SIZE), base_texture(faces, TEXTURE_SIZE)
+        self._mask = weight_map(whole) > 0.02
+        self._unwrap = whole.only(self._mask)
+        self._own = self._base.reshape(-1, 3)[self._unwrap.inside]
+        self._rows = np.empty((len(chosen), self._own.size), np.float32)
+        self._shown, self._lock = np.zeros(len(self._own), np.int32), threading.Lock()
         self._missing = {int(index): row for index, row in zip(chosen, self._rows)}
         self._fitter = ThreadPoolExecutor(1, "mien-skin")
         self._model: Future[EigenImages] | None = None
@@ -146,7 +143,7 @@ class SkinSamples:
         if row is None:
             return
         texture, seen = unwrapped_texels(self._faces, frame, self._unwrap, self._own)
-        np.take(texture, self._kept, axis=0, out=row.reshape(-1, 3), mode="clip")  # "raise" would copy once more
+        row[:] = texture.ravel()
         whole = np.rint(seen * 1000).astype(np.int32)  # whole numbers: their sum is the same in any order
         with self._lock:
             self._shown += whole
@@ -226,58 +223,21 @@ def shot_texture_model(faces: ShotFaces, actor: Path | None, report: Reporter, s
     return model
 
 
-@dataclass(frozen=True, eq=False)
-class MouthCrop:
-    """What one frame shows of the mouth."""
-
-    index: int
-    atlas: np.ndarray
-    """(2 HEIGHT, WIDTH, 3) float16, working space."""
-    seen: np.ndarray
-    """(2 HEIGHT, WIDTH) float32 in 0..1."""
-    shape: np.ndarray
-    lips: np.ndarray
-    """(3,): the colour around the mouth, working space."""
-
-    def moved_by(self, frames: int) -> MouthCrop:
-        """The same at another time."""
-        return replace(self, index=self.index + frames)
-
-    def put(self, file: IO[bytes]) -> None:
-        """Append what is seen of it to a file, in half precision."""
-        where = np.flatnonzero(self.seen)
-        values = np.concatenate([self.atlas.reshape(-1, 3)[where], self.seen.reshape(-1, 1)[where]], 1).astype(np.float16)
-        for array in (np.array([self.index, *self.seen.shape]), where.astype(np.int32), values, self.shape, self.lips):
-            np.save(file, array, allow_pickle=False)
-
-    @classmethod
-    def all_in(cls, file: IO[bytes]) -> Iterator[MouthCrop]:
-        """Those that were put into a file, from where it stands on; what was not seen is black."""
-        while True:
-            try:
-                head, where, values, shape, lips = (np.load(file, allow_pickle=False) for _ in range(5))
-            except EOFError:
-                return
-            full = np.zeros((int(head[1] * head[2]), 4), np.float16)
-            full[where] = values
-            full = full.reshape(*head[1:], 4)
-            yield cls(int(head[0]), full[..., :3], full[..., 3].astype(np.float32), shape, lips)
-
-
 def _crop(faces: ShotFaces, geometry: MouthGeometry, frame: Frame) -> MouthCrop | None:
     xy, _ = faces.vertices(frame.index)
     pose: MouthPose | None = geometry.pose(faces.solve.beta[frame.index], xy)
     if pose is None:
         return None
     picture = frame.pixels[..., :3]
-    left, top = np.maximum(np.floor(xy[geometry.ring].min(0)).astype(int) - 40, 0)
-    right, bottom = np.ceil(xy[geometry.ring].max(0)).astype(int) + 40
+    left, top, right, bottom = geometry.window(xy)
     working = to_working(np.ascontiguousarray(picture[top:bottom, left:right]), faces.shot.plate.linear)
-    atlas, seen = geometry.crop(working, pose, (int(left), int(top)))
+    atlas, seen, opened = geometry.crop(working, pose, (left, top))
     hidden = faces.trust.hidden(frame.index)
     if hidden is not None:
-        seen = seen * (1 - geometry.crop(np.repeat(hidden[top:bottom, left:right, None], 3, 2), pose, (int(left), int(top)))[0][..., 0])
-    return MouthCrop(frame.index, atlas.astype(np.float16), seen, pose.shape, np.median(working[::4, ::4].reshape(-1, 3), 0))
+        seen = seen * (1 - geometry.crop(np.repeat(hidden[top:bottom, left:right, None], 3, 2), pose, (left, top))[0][..., 0])
+        opened = min(opened, float(seen.sum()))
+    around = geometry.around(working, pose, xy, (left, top)).astype(np.float16)
+    return MouthCrop(frame.index, atlas.astype(np.float16), seen, opened, pose.shape, around, np.median(working[::4, ::4].reshape(-1, 3), 0))
 
 
 def mouth_crops(faces: ShotFaces, geometry: MouthGeometry, chosen: np.ndarray, report: Reporter) -> list[MouthCrop]:
@@ -289,19 +249,6 @@ def mouth_crops(faces: ShotFaces, geometry: MouthGeometry, chosen: np.ndarray, r
             crops.append(crop)
         report.step("mouth", done, len(chosen))
     return crops
-
-
-def fit_crops(crops: list[MouthCrop]) -> MouthModel | None:
-    """The mouth model of what some frames show; None when that is too little."""
-    if not crops:
-        return None
-    return fit_mouth(np.stack([c.atlas for c in crops]), np.stack([c.seen for c in crops]), np.stack([c.shape for c in crops]),
-                     np.array([c.index for c in crops]), lip_shade(crops))
-
-
-def lip_shade(crops: list[MouthCrop]) -> np.ndarray:
-    """(3,): the colour of the dark inside the mouth, working space."""
-    return np.minimum(np.median([c.lips for c in crops], 0) * LIP_SHADE, CAVITY)
 
 
 def shot_mouth(faces: ShotFaces, geometry: MouthGeometry, actor: Path | None, report: Reporter,
@@ -319,7 +266,7 @@ def shot_mouth(faces: ShotFaces, geometry: MouthGeometry, actor: Path | None, re
             if not known["open"]:
                 return None
             a = read_npz(folder / "mouth_frames.npz")
-            return given or MouthModel.load(folder, MOUTH), MouthTrack(a["latents"], a["seen"])
+            return given or MouthModel.load(folder, MOUTH), MouthTrack(a["latents"], a["expected"], a["seen"])
     except MienError as error:
         report.warn(f"The mouth model of this shot is fitted again: {error}")
     T, chosen = len(faces.solve.beta), set(map(int, faces.samples(MOUTH_SAMPLES)))
@@ -339,23 +286,23 @@ def shot_mouth(faces: ShotFaces, geometry: MouthGeometry, actor: Path | None, re
             elif crop is not None:
                 crop.put(others)
             report.step("mouth", done, len(solved))
-        model = given or fit_crops(crops)
+        model = given or fit_mouth(crops)
         if model is None:
             write_json(about, {"key": key, "open": False})
             return None
-        latents = np.zeros((T, *model.images.latent_shape), np.float32)
+        latents, expected = (np.zeros((T, *model.images.latent_shape), np.float32) for _ in range(2))
         others.seek(0)
 
-        def encoded(crop: MouthCrop) -> tuple[int, np.ndarray, float]:
-            expected = model.expected(crop.shape[None], np.array([crop.index])).reshape(1, *model.images.latent_shape)
-            return crop.index, model.images.encode(crop.atlas[None], crop.seen[None], expected)[0], crop.seen.sum()
+        def encoded(crop: MouthCrop) -> tuple[MouthCrop, np.ndarray, np.ndarray]:
+            told = model.expected(crop.shape[None], crop.around[None], np.array([crop.index])).reshape(1, *model.images.latent_shape)
+            return crop, told[0], model.images.encode(crop.atlas[None], crop.seen[None], told)[0]
 
-        for index, latent, amount in ordered_map(encoded, itertools.chain(crops, MouthCrop.all_in(others))):
-            latents[index], seen[index] = latent, amount
+        for crop, told, latent in ordered_map(encoded, itertools.chain(crops, MouthCrop.all_in(others))):
+            expected[crop.index], latents[crop.index], seen[crop.index] = told, latent, crop.opened
     for start, end in faces.solve.segments:
         latents[start:end] = smooth(latents[start:end].reshape(end - start, -1)).reshape(latents[start:end].shape)
     if given is None:
         model.save(folder, MOUTH)
-    write_npz(folder / "mouth_frames.npz", {"latents": latents, "seen": seen})
+    write_npz(folder / "mouth_frames.npz", {"latents": latents, "expected": expected, "seen": seen})
     write_json(about, {"key": key, "open": True})
-    return model, MouthTrack(latents, seen)
+    return model, MouthTrack(latents, expected, seen)

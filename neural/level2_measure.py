@@ -4,8 +4,8 @@
     python -m mien.neural.level2_measure SHOT.mien [SHOT.mien ...] [--maps FOLDER]
 
 Texture: PSNR of the eigen model on held-out frames where they are seen, seconds of CPU for the fit, milliseconds for a difference.
-Mouth: PSNR on the plate's pixels inside the lips of frames that the fit never saw and whose mouth nobody looks into: it is told by the shape of
-the lips and the time alone, the neighbouring frames being in the fit. Steadiness: difference from frame
+Mouth: PSNR on the plate's pixels inside the lips of frames that the fit never saw and whose mouth nobody looks into: it is told by the
+shape of the lips, what lies around them and the time alone, the neighbouring frames being in the fit. Steadiness: difference from frame
 to frame of the happy edit's difference of texture, over that of the plate's own texture. Flicker: difference from frame to frame inside the lips of
 the surprised edit, over the plate's. --maps writes the texture's error, x 8, and opened mouths.
 """
@@ -25,7 +25,7 @@ from ..mesh.emotion import EmotionCurves
 from ..mesh.errors import MienError
 from ..mesh.model import load_model
 from ..mesh.shot import Shot
-from .appearance import MOUTH_SAMPLES, ShotFaces, base_texture, fit_texture, lip_shade, mouth_crops, unwrapped
+from .appearance import MOUTH_SAMPLES, ShotFaces, base_texture, fit_texture, mouth_crops, unwrapped
 from .edit import EditSettings, ShotEditor
 from .latent.working import to_working
 from .level2 import SIZE, TextureLayer, weight_map
@@ -74,13 +74,12 @@ def measure_mouth(faces: ShotFaces) -> dict[str, float]:
     geometry = MouthGeometry(faces.renderer.mesh, faces.solve.alpha)
     crops = mouth_crops(faces, geometry, faces.samples(MOUTH_SAMPLES), Silent())
     kept, held = [c for n, c in enumerate(crops) if n % 5 != 4], [c for n, c in enumerate(crops) if n % 5 == 4]
-    model = fit_mouth(np.stack([c.atlas for c in kept]), np.stack([c.seen for c in kept]), np.stack([c.shape for c in kept]),
-                      np.array([c.index for c in kept]), lip_shade(kept))
+    model = fit_mouth(kept)
     if model is None:
         return {"open mouths": 0}
-    none = MouthTrack(np.zeros((len(faces.solve.beta), *model.images.latent_shape), np.float32), np.zeros(len(faces.solve.beta), np.float32))
-    layer, found = MouthLayer(geometry, model, none, 1.0, None, faces.shot.plate.linear), []
-    for frame in faces.frames(np.array([c.index for c in held if c.seen.sum() > SEEN_LEAST], int)):
+    none = np.zeros((len(faces.solve.beta), *model.images.latent_shape), np.float32)
+    layer, found = MouthLayer(geometry, model, MouthTrack(none, none, none[:, 0]), 1.0, None, faces.shot.plate.linear), []
+    for frame in faces.frames(np.array([c.index for c in held if c.opened > SEEN_LEAST], int)):
         told = layer.told(frame.pixels, frame.index, faces.solve.beta[frame.index], faces.vertices(frame.index)[0])
         if told is not None and told[2].sum() > INSIDE_LEAST:
             made, plate, inside = told

@@ -16,7 +16,7 @@ from ..mesh.emotion import EMOTIONS
 from ..mesh.errors import MienError
 from ..mesh.model import FaceModel, load_model
 from ..mesh.shot import Shot, Solve, Track
-from .appearance import MOUTH, ShotFaces, base_texture, fit_texture, lip_shade, mouth_crops, unwrapped
+from .appearance import MOUTH, ShotFaces, base_texture, fit_texture, mouth_crops, unwrapped
 from .latent.eigen import EigenFit
 from .level2 import COMPONENTS, SIZE, TextureModel, regress, weight_map
 from .mouth import MouthGeometry
@@ -118,8 +118,7 @@ def train_mouth(source: Path, output: Path, *, model: str = "default", report: R
             raise MienError(f"The face model '{model}' has no mouth opening; choose another one.")
         some = f.samples(max(10, FRAMES * 4 // len(faces)) if len(faces) > 1 else 150)
         crops += [c.moved_by(n * FAR) for c in mouth_crops(f, geometry, some, report)]
-    fitted = fit_mouth(np.stack([c.atlas for c in crops]), np.stack([c.seen for c in crops]), np.stack([c.shape for c in crops]),
-                       np.array([c.index for c in crops]), lip_shade(crops)) if crops else None
+    fitted = fit_mouth(crops)
     if fitted is None:
         raise MienError(f"{source} never shows the inside of the mouth; take footage in which the actor speaks or smiles with open lips.")
     fitted.save(output, MOUTH)

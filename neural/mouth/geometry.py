@@ -28,6 +28,12 @@ EDGE = 0.06
 """Part of the way between the lips that is left to them on each side: a tracked contour is never exact."""
 UPPER_FADE, LOWER_FADE = (0.35, 0.85), (0.15, 0.65)
 """Way from the upper lip to the lower over which the upper half ends, and over which the lower half begins."""
+RIM = 7
+"""Texels, across, of the brush with which what is seen of the inside grows over the lips: where exactly they end is for the model to tell."""
+BESIDE = 40
+"""Pixels of the picture beside the lips that belong to it."""
+AROUND = 64, 32
+"""Width and height at which what lies around the inside is looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,25 +150,55 @@ class MouthGeometry:
         rasterise(points.astype(np.float32), np.zeros(len(points), np.float32), self.triangles, self.way, out, z, 0.0)
         return out[..., 0], np.isfinite(z)
 
-    def crop(self, working: np.ndarray, pose: MouthPose, origin: tuple[int, int] = (0, 0)) -> tuple[np.ndarray, np.ndarray]:
+    def crop(self, working: np.ndarray, pose: MouthPose, origin: tuple[int, int] = (0, 0)) -> tuple[np.ndarray, np.ndarray, float]:
         """A part of a frame (h, w, 3) float32 that begins at `origin` (left, top), as an atlas (2 HEIGHT, WIDTH, 3).
 
-        With it how far each texel is seen inside the mouth, (2 HEIGHT, WIDTH) in 0..1.
+        With it how far each texel is seen, (2 HEIGHT, WIDTH) in 0..1, inside the mouth and on a rim of its lips, and the texels of the inside alone.
         """
-        halves, seen = [], []
-        placed = pose.homography @ np.array([[1, 0, origin[0]], [0, 1, origin[1]], [0, 0, 1]])
+        halves, seen, opened = [], [], 0.0
+        placed = pose.homography @ _moved(-np.array(origin))
         for offset, fade, sign in ((np.zeros(2), UPPER_FADE, -1.0), (pose.jaw, LOWER_FADE, 1.0)):
-            shift = np.array([[1, 0, -offset[0]], [0, 1, -offset[1]], [0, 0, 1]])
-            halves.append(cv2.warpPerspective(working, _centred(shift @ placed), (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE))
+            halves.append(cv2.warpPerspective(working, _centred(_moved(offset) @ placed), (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE))
             way, opening = self.between(pose.lips - offset, (HEIGHT, WIDTH))
             inner = cv2.erode(opening.astype(np.uint8), np.ones((3, 3), np.uint8)) * (way > EDGE) * (way < 1 - EDGE)
-            seen.append(inner * (ramp(way, *fade) if sign > 0 else 1 - ramp(way, *fade)))
-        return np.concatenate(halves), np.concatenate(seen).astype(np.float32)
+            inner = (inner * (ramp(way, *fade) if sign > 0 else 1 - ramp(way, *fade))).astype(np.float32)
+            seen.append(cv2.dilate(inner, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (RIM, RIM))))
+            opened += float(inner.sum())
+        return np.concatenate(halves), np.concatenate(seen), opened
+
+    def window(self, xy: np.ndarray) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of the part of a picture in which the crop lies; xy (V, 2)."""
+        left, top = np.maximum(np.floor(xy[self.ring].min(0)).astype(int) - BESIDE, 0)
+        right, bottom = np.ceil(xy[self.ring].max(0)).astype(int) + BESIDE
+        return int(left), int(top), int(right), int(bottom)
+
+    def around(self, working: np.ndarray, pose: MouthPose, xy: np.ndarray, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
+        """The crop without teeth, which the encoder sees: small, (3 AROUND,) float32, every pixel between the lips put out and filled from around it.
+
+        working (h, w, 3) and origin as for `crop`; xy (V, 2) the vertices on the picture.
+        """
+        opening = self.between(self.mesh_points(xy) - np.array(origin), working.shape[:2])[1]
+        kept = (~opening).astype(np.float32)[..., None]
+        w, h = 2 * AROUND[0], 2 * AROUND[1]
+        placed = np.diag([w / WIDTH, h / HEIGHT, 1.0]) @ pose.homography @ _moved(-np.array(origin))
+        crop = cv2.warpPerspective(np.concatenate([working * kept, kept], 2), _centred(placed), (w, h), borderMode=cv2.BORDER_REPLICATE)
+        levels = [cv2.resize(crop, AROUND, interpolation=cv2.INTER_AREA)]
+        while min(levels[-1].shape[:2]) > 2:
+            levels.append(cv2.pyrDown(levels[-1]))
+        filled = levels[-1][..., :3] / np.maximum(levels[-1][..., 3:], 1e-3)
+        for level in reversed(levels[:-1]):
+            filled = level[..., :3] + (1 - level[..., 3:]) * cv2.pyrUp(filled, dstsize=level.shape[1::-1])
+        return filled.ravel()
 
 
 def carry(homography: np.ndarray, xy: np.ndarray) -> np.ndarray:
     """(n, 2) points through a projective transform."""
     return cv2.perspectiveTransform(xy[None].astype(np.float64), homography)[0]
+
+
+def _moved(by: np.ndarray) -> np.ndarray:
+    """The transform that takes `by` (2,) off every point."""
+    return np.array([[1, 0, -by[0]], [0, 1, -by[1]], [0, 0, 1.0]])
 
 
 def _centred(homography: np.ndarray) -> np.ndarray:

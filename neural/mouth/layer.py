@@ -16,8 +16,9 @@ import numpy as np
 
 from ..latent.working import from_working, to_working
 from ..rendering.renderer import FaceLayer, sample
+from .crops import CAVITY
 from .geometry import EDGE, HEIGHT, MouthGeometry, MouthPose, carry, ramp
-from .model import CAVITY, MouthModel
+from .model import MouthModel
 
 SOFT, SOFT_LEAST = 0.003, 1.7
 """Softness of the lips' inner edge, as a part of the face's width, and in pixels at least: small faces are as soft as the lens and the codec made
@@ -55,7 +56,7 @@ STRETCHED = (0.3, 0.7)
 between them, for what was between them on the plate is but a line, and would be drawn out into streaks."""
 DARK = (0.42, 0.30, 0.30)
 """That dark, against the lips (R, G, B), working space; CAVITY at most."""
-BETWEEN = (0.3, 0.7)
+BETWEEN = (0.2, 0.8)
 """Way from the upper lip to the lower over which the skull's half gives way to the jaw's."""
 
 
@@ -65,8 +66,10 @@ class MouthTrack:
 
     latents: np.ndarray
     """(T, L) float32, as seen on each frame, smoothed within takes."""
+    expected: np.ndarray
+    """(T, L) float32: what they would be for one who does not look into the mouth."""
     seen: np.ndarray
-    """(T,) float32: texels of the atlas that the frame shows."""
+    """(T,) float32: texels of the inside that the frame shows."""
 
 
 class MouthLayer:
@@ -81,17 +84,22 @@ class MouthLayer:
     def hash(self) -> str:
         """Hex digits over everything that changes a picture."""
         digest = hashlib.sha256(repr((self._model.hash, self._amount, self._locked)).encode())
-        digest.update(self._track.latents.tobytes() + self._track.seen.tobytes())
+        digest.update(self._track.latents.tobytes() + self._track.expected.tobytes() + self._track.seen.tobytes())
         return digest.hexdigest()[:16]
 
-    def latents(self, index: int, before: MouthPose, after: MouthPose) -> np.ndarray:
-        """(1, L): as seen, and as the new shape of the mouth has it where little is seen."""
+    def latents(self, index: int, edited: MouthPose, layer: FaceLayer, after: np.ndarray) -> np.ndarray:
+        """(1, L): as seen, and where little is seen as the edited lips have it: their shape, and what the layer shows around them; after (V, 2)."""
         if self._locked is not None:
             return self._track.latents[self._locked][None]
-        unseen = 1 - min(1.0, float(self._track.seen[index]) / OPEN_FULL)
-        at = np.array([index, index])
-        was, now = self._model.expected(np.stack([before.shape, after.shape]), at)
-        return (self._track.latents[index] + unseen * (now - was))[None]
+        own, unseen = self._track.latents[index], 1 - min(1.0, float(self._track.seen[index]) / OPEN_FULL)
+        if unseen == 0:
+            return own[None]
+        (l, t, r, b), (x0, y0, x1, y1) = layer.box, self._geometry.window(after)
+        x0, y0, x1, y1 = max(x0, l), max(y0, t), min(x1, r), min(y1, b)
+        part = to_working(np.ascontiguousarray(layer.patch[y0 - t : y1 - t, x0 - l : x1 - l, :3]), self._linear)
+        around = self._geometry.around(part, edited, after, (x0, y0))
+        now = self._model.expected(edited.shape[None], around[None], np.array([index])).reshape(own.shape)
+        return (own + unseen * (now - self._track.expected[index]))[None]
 
     def over(self, layer: FaceLayer, plate: np.ndarray, index: int, beta: np.ndarray, before: np.ndarray,
              after: np.ndarray) -> FaceLayer:
@@ -137,7 +145,7 @@ class MouthLayer:
         torn = 1 - ramp(1 + np.gradient(field[..., 1], axis=0), *STRETCHED)[..., None].astype(np.float32)
         torn = torn * np.float32(ramp(np.float64((jaw[1] - raised[1]) / face_width), *WIDE_APART))
         shown = shown * (1 - torn)
-        made, known = self._decoded(self.latents(index, filmed, edited), edited, below, size, origin)
+        made, known = self._decoded(self.latents(index, edited, layer, after), edited, below, size, origin)
         depth = cv2.distanceTransform(opening.astype(np.uint8), cv2.DIST_L2, 3)[..., None]
         made *= 1 - NARROW * (1 - ramp(2 * depth.max() / face_width, 0, WIDE))
         made *= 1 - SHADOW * (1 - way[..., None]) * np.exp(-depth / (REACH * face_width))
@@ -157,8 +165,8 @@ class MouthLayer:
         return replace(layer, patch=patch)
 
     def told(self, plate: np.ndarray, index: int, beta: np.ndarray, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """The mouth of an unedited frame as the model tells it from the shape of the lips and the time alone, for measuring: the model's picture and
-        the plate's (h, w, 3), working space, and how far a pixel lies inside the lips (h, w) in 0..1; None where there is no mouth.
+        """The mouth of an unedited frame as the model tells it without looking into it, for measuring: the model's picture and the plate's
+        (h, w, 3), working space, and how far a pixel lies inside the lips (h, w) in 0..1; None where there is no mouth.
         """
         g = self._geometry
         pose = g.pose(beta, xy)
@@ -169,8 +177,10 @@ class MouthLayer:
             return None
         size, origin = (y1 - y0, x1 - x0), np.array([x0, y0])
         way, opening = g.between(g.mesh_points(xy) - origin, size)
-        inside = _inward(opening & (way > EDGE) & (way < 1 - EDGE), SOFT * float(np.ptp(xy[:, 0])))
-        latents = self._model.expected(pose.shape[None], np.array([index]))
+        inside = _inward(opening & (way > EDGE) & (way < 1 - EDGE), max(SOFT * float(np.ptp(xy[:, 0])), SOFT_LEAST))
+        l, t, r, b = g.window(xy)
+        around = g.around(to_working(np.ascontiguousarray(plate[t:b, l:r, :3]), self._linear), pose, xy, (l, t))
+        latents = self._model.expected(pose.shape[None], around[None], np.array([index]))
         made, _ = self._decoded(latents, pose, ramp(way, *BETWEEN)[..., None], size, origin)
         return made, to_working(np.ascontiguousarray(plate[y0:y1, x0:x1, :3]), self._linear), inside
 

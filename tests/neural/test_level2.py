@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Level 2 and the mouth inside an edit: zero is zero, linear, only where it belongs, and part of a bake's hash."""
 
+import tempfile
+
 import cv2
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from mien.neural.edit import EditSettings, ShotEditor
 from mien.neural.latent.eigen import EigenFit
 from mien.neural.level2 import SIZE, TextureLayer, TextureModel, expression_groups, group_maps, weight_map
 from mien.neural.media import PlateReader
+from mien.neural.mouth import MouthCrop
+from mien.neural.mouth.geometry import AROUND, HEIGHT, WIDTH
 from mien.neural.mouth.layer import _parting, _seam
 from mien.neural.mouth.model import fit_mouth
 from mien.neural.progress import Silent
@@ -192,7 +196,7 @@ def test_the_mouths_amount_and_lock(shot):
     with pytest.raises(MienError, match="mouth_frame"):
         rendered(shot, mouth_frame=400)
     _, locked, editor = rendered(shot, texture="off", mouth_frame=3)
-    assert editor.mouth.latents(7, None, None) is not None and locked.patch.shape == bent.patch.shape
+    assert editor.mouth.latents(7, None, None, None) is not None and locked.patch.shape == bent.patch.shape
 
 
 def test_a_closed_mouth_teaches_nothing_and_the_artist_is_told(shot, monkeypatch):
@@ -205,8 +209,49 @@ def test_a_closed_mouth_teaches_nothing_and_the_artist_is_told(shot, monkeypatch
     assert again.warnings == report.warnings  # remembered, and told again
 
 
+def crop_of(index, *, opened=9999.0, around=0.0, shape=0.0, level=0.5):
+    """A mouth whose every texel is `level`."""
+    size = 2 * HEIGHT, WIDTH
+    return MouthCrop(index, np.full((*size, 3), level, np.float16), np.ones(size, np.float32), opened, np.full(8, shape, np.float32),
+                     np.full(3 * AROUND[0] * AROUND[1], around, np.float16), np.full(3, 0.6))
+
+
 def test_no_open_frame_no_model():
-    assert fit_mouth(np.zeros((6, 8, 8, 3), np.float32), np.zeros((6, 8, 8), np.float32), np.zeros((6, 4)), np.arange(6), np.zeros(3)) is None
+    assert fit_mouth([crop_of(i, opened=9.0) for i in range(6)]) is None
+
+
+def test_the_surroundings_tell_what_the_shape_of_the_lips_does_not():
+    """Lips of one shape, in light and in shade: the mouths behind them are light and dark, also of a frame that the fit has not seen."""
+    model = fit_mouth([crop_of(10 * i, around=0.4 + 0.2 * (i % 2), level=0.3 + 0.4 * (i % 2)) for i in range(12)])
+    for way, level in ((0, 0.3), (1, 0.7)):
+        new = crop_of(777, around=0.4 + 0.2 * way)
+        told = model.images.decode(model.expected(new.shape[None], new.around[None].astype(np.float32), np.array([777])))[0]
+        assert np.abs(told - level).max() < 0.05
+
+
+def test_the_encoder_never_sees_the_inside(shot):
+    """Whatever is painted between the lips, what the encoder is shown stays the same; what is painted on them does not."""
+    _, _, editor = rendered(shot, texture="off")
+    g, before = editor.mouth._geometry, editor.shapes(4)[0]
+    pose = g.pose(editor.solve.beta[4], before)
+    picture = np.random.default_rng(0).random((editor.solve.camera.height, editor.solve.camera.width, 3)).astype(np.float32)
+    painted, over = picture.copy(), picture.copy()
+    inside = g.between(g.mesh_points(before), picture.shape[:2])[1]
+    painted[inside] = 1
+    over[cv2.dilate(inside.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0] = 1
+    assert inside.any() and np.array_equal(g.around(painted, pose, before), g.around(picture, pose, before))
+    assert np.abs(g.around(over, pose, before) - g.around(picture, pose, before)).max() > 0.1
+
+
+def test_waiting_mouths_come_back_from_their_file():
+    crop = crop_of(3, around=0.25, shape=0.5)
+    with tempfile.TemporaryFile() as file:
+        crop.put(file)
+        crop.moved_by(4).put(file)
+        file.seek(0)
+        first, second = MouthCrop.all_in(file)
+    assert (first.index, second.index, first.opened) == (3, 7, crop.opened)
+    assert all(np.array_equal(getattr(first, name), getattr(crop, name)) for name in ("atlas", "seen", "shape", "around", "lips"))
 
 
 # -- the bake -------------------------------------------------------------------------------------------------------------
