@@ -64,16 +64,17 @@ class ClipMeter:
         points = {side: None if f is None else face.eye_frame(f) for side, f in faces.items()}
         for side in SIDES:
             self._jitter[side].add(points[side])
-        if plate_face is not None and faces["plate"] is not None:
+        if faces["plate"] is not None and faces["output"] is not None:
             self.seen += 1
-            self._face(row, pictures, plate_face, points)
+            self._face(row, pictures, {"plate": faces["plate"], "output": faces["output"]}, points)
         for name, value in row.items():
             self._rows[name].append(value)
 
-    def _face(self, row: dict[str, float], pictures: dict[str, np.ndarray], landmarks: np.ndarray, points: dict[str, np.ndarray | None]) -> None:
-        box = face.square(landmarks)  # the plate's, for both: the head has not moved
+    def _face(self, row: dict[str, float], pictures: dict[str, np.ndarray], faces: dict[str, np.ndarray],
+              points: dict[str, np.ndarray | None]) -> None:
+        box = face.square(faces["plate"])  # the plate's, for both: the head has not moved
         crops = {side: face.cut(picture, box) for side, picture in pictures.items()}
-        where = face.into(box, landmarks)
+        where = face.into(box, faces["plate"])
         pair = crops["plate"], crops["output"]
         row["ssim"] = ssim(*pair)
         inside = face.oval_mask(where, pair[0].shape)
@@ -86,7 +87,7 @@ class ClipMeter:
             values = face.features(points[side])
             row |= {f"{name}_{side}": float(v) for name, v in zip(face.FEATURES, values)}
             self._moments[side]["geometry"].add(100 * values)
-            self._moments[side]["skin"].add(skin(crops[side], where))
+            self._moments[side]["skin"].add(skin(crops[side], face.into(box, faces[side])))  # the skin moves with the edit
             for name, network in self.networks.items():
                 self._moments[side][name].add(network(crops[side]))
 

@@ -88,7 +88,7 @@ def train_stylegan(shots: list[Path], output: Path, resume: bool, settings: Mapp
     published = None if start is None else load_published(start)
     loaded = [load_takes(s, output, Shot.load(s).model if (s / "shot.json").exists() else "default", report) for s in shots]
     takes, faces = [t for some, _ in loaded for t in some], [f for _, some in loaded for f in some]
-    textures = np.concatenate([shot_textures(f.shot.folder, config.size, report) for f in faces])
+    textures = np.concatenate([shot_textures(f, config.size, report) for f in faces])
     folder = output / FOLDER
     result = train(textures, folder, config, report, resume=resume, start=published)
     if not psp.steps:

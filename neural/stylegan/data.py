@@ -3,18 +3,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 
-from ...mesh.camera import place
 from ...mesh.errors import MienError
-from ...mesh.model import load_model
-from ...mesh.shot import Shot, Solve, Track
-from ..media import PlateReader, display8
+from ..appearance import ShotFaces
+from ..media import Frame, display8
+from ..parallel import ordered_map
 from ..progress import Reporter, reported
-from ..rendering import PlateRenderer
 from ..texture import Unwrapper, fill_outwards
 
 FRAMES = 2000
@@ -23,28 +19,21 @@ HELD_OUT = 5
 """Every so many-th texture is kept out of the training and only measured against."""
 
 
-def shot_textures(folder: Path, size: int, report: Reporter) -> np.ndarray:
-    """The textures (N, size, size, 3) uint8 RGB of the solved frames of a shot. Raises MienError when it is not solved."""
-    shot = Shot.load(folder)
-    if not shot.solve_path.exists():
-        raise MienError(f"{folder} is tracked but not solved yet; solve the shot first ('mien solve').")
-    track, solve, model = Track.load(shot), Solve.load(shot), load_model(shot.model)
-    renderer, unwrap = PlateRenderer(model, solve.camera), Unwrapper(model, max(size, 256))
-    solved = np.flatnonzero(solve.solved)
-    if len(solved) < 2 * HELD_OUT:
-        raise MienError(f"{folder} has only {len(solved)} solved frames; a StyleGAN needs at least {2 * HELD_OUT}, better hundreds.")
-    chosen = frozenset(solved[np.unique(np.linspace(0, len(solved) - 1, FRAMES).round().astype(int))].tolist())
-    frames = (f for f in PlateReader(shot.plate_path, shot.plate).frames(min(chosen), max(chosen) + 1) if f.index in chosen)
-    textures, seen = [], []
-    for frame in reported(frames, report, f"textures of {folder.name}", len(chosen)):
-        rgb = display8(frame.pixels, shot.plate.linear)
-        pose = solve.rotation[frame.index].astype(np.float64), solve.translation[frame.index].astype(np.float64)
-        points = place(model.shape(solve.alpha, solve.beta[frame.index]).astype(np.float64), *pose)
-        xy = solve.camera.project(points)
-        texture, visible = unwrap(rgb, xy + renderer.lock(xy, track.landmarks[frame.index].astype(np.float64)), points)
-        part, weight = _shrunk(texture, visible, size)
-        textures.append(part)
-        seen.append(weight)
+def shot_textures(faces: ShotFaces, size: int, report: Reporter) -> np.ndarray:
+    """The textures (N, size, size, 3) uint8 RGB of the solved frames of a shot; what the artist's mask covers counts as not seen. Raises MienError
+    for a shot of too few frames.
+    """
+    linear, unwrap = faces.shot.plate.linear, Unwrapper(faces.renderer.model, max(size, 256))
+    chosen = faces.samples(FRAMES)
+    if len(chosen) < 2 * HELD_OUT:
+        raise MienError(f"{faces.shot.folder} has only {len(chosen)} solved frames; a StyleGAN needs at least {2 * HELD_OUT}, better hundreds.")
+
+    def texture_of(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+        xy, points = faces.vertices(frame.index)
+        return _shrunk(*unwrap(display8(frame.pixels, linear), xy, points, faces.trust.hidden(frame.index)), size)
+
+    made = reported(ordered_map(texture_of, faces.frames(chosen)), report, f"textures of {faces.shot.folder.name}", len(chosen))
+    textures, seen = zip(*made)
     return completed(np.stack(textures), np.stack(seen))
 
 

@@ -9,17 +9,20 @@ import pytest
 
 from mien.mesh.emotion import EmotionCurves
 from mien.mesh.errors import MienError
+from mien.mesh.model import load_model
 from mien.mesh.shot import Shot
 from mien.neural.appearance import ShotFaces, unwrapped
 from mien.neural.bake import bake
 from mien.neural.edit import EditSettings, ShotEditor
+from mien.neural.level2_train import open_faces
 from mien.neural.media import PlateReader, read_exr
 from mien.neural.progress import Silent
 from mien.neural.rendering import FaceLayer, behind_mask
 from mien.neural.rendering.raster import Surface
 from mien.neural.stages import edit, solve, track
+from mien.neural.stylegan.data import shot_textures
 from mien.neural.texture import Unwrapper
-from mien.neural.visibility import occlusion_mask
+from mien.neural.visibility import LandmarkTrust, occlusion_mask
 from mien.tests.neural.portraits import FRAMES, HEIGHT, WIDTH, portrait, write_movie
 
 GREEN = (30, 200, 40)
@@ -81,6 +84,14 @@ def test_the_texture_has_no_hand(folder):
     assert (under & (all_seen > 0.5)).sum() > 300 and seen[under].max() < 0.01
     free = cv2.remap(cv2.dilate(hand(5), np.ones((3, 3))), carried[..., 0] - 0.5, carried[..., 1] - 0.5, cv2.INTER_NEAREST) == 0
     assert np.allclose(seen[free], all_seen[free])
+
+
+def test_a_stylegan_learns_no_hand(folder):
+    shot = Shot.load(folder)
+    faces = open_faces(folder, load_model(shot.model))
+    masked = green(shot_textures(faces, 128, Silent())).mean()
+    faces.__dict__["trust"] = LandmarkTrust(faces.track, None)  # as if nobody had drawn a mask
+    assert green(shot_textures(faces, 128, Silent())).mean() > 0.01 and masked < 0.001
 
 
 def test_the_hand_stays_bit_for_bit_and_the_face_moves(folder, tmp_path):
