@@ -55,7 +55,8 @@ def _scales(field, larger, smaller):
             a = TWO * j
             b, c = a + TWO, a + TWO + TWO
             xx, yx = np.float32(1) + along[c] - along[a], along[c + ONE] - along[a + ONE]
-            xy, yy = across[a] + np.float32(2) * across[b] + across[c], np.float32(1) + across[a + ONE] + np.float32(2) * across[b + ONE] + across[c + ONE]
+            xy = across[a] + np.float32(2) * across[b] + across[c]
+            yy = np.float32(1) + across[a + ONE] + np.float32(2) * across[b + ONE] + across[c + ONE]
             half, det = (xx * xx + xy * xy + yx * yx + yy * yy) * np.float32(0.5), xx * yy - xy * yx
             root = np.sqrt(max(half * half - det * det, np.float32(0)))
             larger[i, j], smaller[i, j] = half + root, half - root
