@@ -25,8 +25,8 @@ from ...mesh.files import atomic_path, check_arrays, write_json
 from ..parallel import ordered_map
 from .model import SCHEMA, describe, model_files
 
-BLOCK = 2048
-"""Texels that one thread works on at a time."""
+BLOCK = 256
+"""Texels that one thread works on at a time: few enough to stay near the processor."""
 SWEEPS = 8
 """Rounds of `fit_masked`."""
 ENOUGH = 2500
@@ -220,34 +220,49 @@ def fit_masked(images: np.ndarray, seen: np.ndarray, background: np.ndarray, com
     mean = np.zeros((M, 3), np.float32)
     _masked_mean(x, w, ground, np.float32(MEAN_TRUST), mean)
     K = max(min(components, N - 1), 0)
-    basis, variance, total = np.zeros((K, 3 * M), np.float32), np.zeros(K), 0.0
-    filled, guess = np.empty_like(x), np.zeros_like(x)  # (N, M, 3), less the mean
-    flat, guessed = filled.reshape(N, -1), guess.reshape(N, -1)
     step = max(1, M // ENOUGH)
-    blocks = [slice(start, min(start + BLOCK, M)) for start in range(0, M, BLOCK)]
+    few = slice(0, M, step)  # neighbouring texels are alike: a part of them tells how pictures are
+    told, variance, total = _scores(np.ascontiguousarray(x[:, few]), np.ascontiguousarray(w[:, few]), mean[few], K, M / len(range(0, M, step)))
+    basis = np.zeros((K, 3 * M), np.float32)
 
-    def fill(block: slice) -> None:
-        _fill(x[:, block], w[:, block], mean[block], guess[:, block], filled[:, block])
+    def paint(start: int) -> None:
+        block = slice(start, min(start + BLOCK, M))
+        texels, weights = np.ascontiguousarray(x[:, block]), np.ascontiguousarray(w[:, block])
+        filled, guess = np.empty_like(texels), np.zeros_like(texels)
+        for to_basis, shrunk in told:
+            _fill(texels, weights, mean[block], guess, filled)
+            found = to_basis @ filled.reshape(N, -1)
+            np.matmul(shrunk, found, out=guess.reshape(N, -1))
+        basis[:, 3 * block.start : 3 * block.stop] = found
 
-    def rebuild(block: slice) -> None:
-        part = slice(3 * block.start, 3 * block.stop)
-        basis[:, part] = to_basis @ flat[:, part]
-        guessed[:, part] = shrunk @ basis[:, part]
-
-    for _ in range(SWEEPS if K else 0):
-        deque(ordered_map(fill, blocks), 0)
-        some = np.ascontiguousarray(filled[:, ::step]).reshape(N, -1)  # neighbouring texels are alike: a part of them tells how pictures are
-        values, vectors = np.linalg.eigh((some @ some.T).astype(np.float64) * (M / len(range(0, M, step))))
-        total = float(values.sum())
-        values, vectors = np.maximum(values[::-1][:K], 1e-12), vectors[:, ::-1][:, :K]
-        to_basis = (vectors / np.sqrt(values)).T.astype(np.float32)
-        noise = max(total - values.sum(), 0) / max(N - K, 1)
-        shrunk = (vectors * np.sqrt(values) * np.maximum(values - noise, 0) / values).astype(np.float32)
-        deque(ordered_map(rebuild, blocks), 0)
-        variance = values / max(N - 1, 1)
+    if K:
+        deque(ordered_map(paint, range(0, M, BLOCK)), 0)
     picture = background.reshape(-1, 3).astype(np.float32).copy()
     picture[where] = mean
     return _finished(picture.reshape(background.shape), where, basis, variance, total / max(N - 1, 1))
+
+
+def _scores(x: np.ndarray, w: np.ndarray, mean: np.ndarray, K: int, share: float) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray, float]:
+    """How pictures vary, from some of their texels x (N, M, 3), seen by w (N, M), each standing for `share` of them.
+
+    Returns for each round what turns filled pictures (N, .) into the basis (K, .) and the basis into the pictures' most probable values, (K, N)
+    and (N, K), the variances (K,), and that of a whole picture.
+    """
+    N = len(x)
+    told, variance, total = [], np.zeros(K), 0.0
+    filled, guess = np.empty_like(x), np.zeros_like(x)
+    flat = filled.reshape(N, -1)
+    for _ in range(SWEEPS if K else 0):
+        _fill(x, w, mean, guess, filled)
+        values, vectors = np.linalg.eigh((flat @ flat.T).astype(np.float64) * share)
+        total = float(values.sum())
+        values, vectors = np.maximum(values[::-1][:K], 1e-12), vectors[:, ::-1][:, :K]
+        noise = max(total - values.sum(), 0) / max(N - K, 1)
+        shrunk = vectors * np.sqrt(values) * np.maximum(values - noise, 0) / values
+        told.append(((vectors / np.sqrt(values)).T.astype(np.float32), shrunk.astype(np.float32)))
+        np.matmul(told[-1][1], told[-1][0] @ flat, out=guess.reshape(N, -1))
+        variance = values / max(N - 1, 1)
+    return told, variance, total
 
 
 @numba.njit(cache=True, nogil=True)
