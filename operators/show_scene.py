@@ -57,11 +57,11 @@ _fitting: Callable[[], float | None] | None = None
 """The timer that waits to fit the views."""
 
 
-def fit_soon(window: bpy.types.Window) -> None:
-    """`fit_views` as soon as the workspace stands."""
+def fit_soon(window: bpy.types.Window, fresh: bool) -> None:
+    """`fit_views` as soon as the workspace stands; a `fresh` one, which was not in the file, browses the folder of the .blend."""
     global _fitting
     unregister()
-    _fitting = functools.partial(fit_views, window, time.monotonic() + PATIENCE)
+    _fitting = functools.partial(fit_views, window, fresh, time.monotonic() + PATIENCE)
     bpy.app.timers.register(_fitting, first_interval=SETTLED)
 
 
@@ -70,13 +70,15 @@ def unregister() -> None:
         bpy.app.timers.unregister(_fitting)
 
 
-def fit_views(window: bpy.types.Window, end: float) -> float | None:
+def fit_views(window: bpy.types.Window, fresh: bool, end: float) -> float | None:
     """The whole picture in each Image Editor, all nodes in each compositor, all strips in each sequencer: seconds until it should be tried again."""
     with contextlib.suppress(ReferenceError):  # the window was closed
         images = [area.spaces.active.image for area in window.screen.areas if area.type == "IMAGE_EDITOR"]
         if any(image is not None and not image.size[0] for image in images) and time.monotonic() < end:
             return SETTLED  # the compositor is still at work
         for area in window.screen.areas:
+            if area.type == "FILE_BROWSER" and fresh and bpy.data.filepath and area.spaces.active.params:
+                area.spaces.active.params.directory = str(Path(bpy.data.filepath).parent).encode()
             preview = area.type == "SEQUENCE_EDITOR" and area.spaces.active.view_type == "PREVIEW"
             operator = bpy.ops.sequencer.view_all_preview if preview else FIT.get(area.type)
             region = next((r for r in area.regions if r.type == ("PREVIEW" if preview else "WINDOW")), None)
@@ -107,11 +109,12 @@ class MIEN_OT_show_scene(bpy.types.Operator):
         if self.stage != "shot" and stage_of(left) == "shot":
             scene[CAME_FROM] = context.workspace.name
         context.window.scene = scene
+        fresh = name not in bpy.data.workspaces
         workspace = find_workspace(context, name)
         context.window.workspace = workspace
         compat.show_sequence(workspace, scene if self.stage == composite.DELIVERY else None)
         if self.stage != "shot":
-            fit_soon(context.window)
+            fit_soon(context.window, fresh)
         return {"FINISHED"}
 
 

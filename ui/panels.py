@@ -69,7 +69,8 @@ class EmotionPanel:
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return shots.active_face(context) is not None or (cls.bl_space_type == "VIEW_3D" and show_scene.stage_of(context.scene) == "shot")
+        in_shot = show_scene.stage_of(context.scene) == "shot"  # in its composite's scene nothing of the face is seen
+        return in_shot and (cls.bl_space_type == "VIEW_3D" or shots.active_face(context) is not None)
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, face = self.layout, shots.active_face(context)

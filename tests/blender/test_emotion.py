@@ -33,7 +33,7 @@ def emotion(blender):
 
 def test_there_is_one_property_for_each_control(face) -> None:
     for name in CONTROLS:
-        assert getattr(face.mien, name) == DEFAULTS.get(name, 0.0)
+        assert getattr(face.mien, name) == pytest.approx(DEFAULTS.get(name, 0.0))
         setattr(face.mien, name, 7.0)
         assert getattr(face.mien, name) == 1.0
         setattr(face.mien, name, -7.0)
@@ -175,7 +175,7 @@ def test_keying_all_and_undoing_it_all(blender, emotion, face, shot) -> None:
     assert len({tuple(c.color) for c in curves.values() if c.color_mode == "CUSTOM"}) == 7
     assert blender.ops.mien.reset_emotion(keys=True) == {"FINISHED"}
     assert not [c for c in compat.channelbag(face).fcurves if c.data_path.startswith("mien.")]
-    assert all(getattr(face.mien, name) == DEFAULTS.get(name, 0.0) for name in CONTROLS)
+    assert all(getattr(face.mien, name) == pytest.approx(DEFAULTS.get(name, 0.0)) for name in CONTROLS)
     assert len([c for c in compat.channelbag(face).fcurves if c.data_path == "location"]) == 3
 
 
