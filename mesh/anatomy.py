@@ -35,14 +35,15 @@ class Anatomy:
     def __init__(self, model: FaceModel):
         self.model, self._mouth, self._rooms = model, MouthStep(model), rooms(model)
 
-    def keep(self, alpha: np.ndarray, beta: np.ndarray, da: np.ndarray, db: np.ndarray, mouth: np.ndarray) -> np.ndarray:
+    def keep(self, alpha: np.ndarray, beta: np.ndarray, da: np.ndarray, db: np.ndarray, mouth: np.ndarray, asked: np.ndarray) -> np.ndarray:
         """The change of beta (T, B) that is left of db.
 
-        alpha (A,), beta (T, B) of the plate; da (T, A), db (T, B) the edit; mouth (T,) in 0..1. Zero stays zero.
+        alpha (A,), beta (T, B) of the plate; da (T, A), db (T, B) the edit; mouth (T,) in 0..1; asked (T,) how much of the edit's full intensity
+        this is, 0..1: what has little room at 1 moves less at every intensity, so that intensities stay even. Zero stays zero.
         """
         db = db + mouth[:, None] * self._mouth(da, db)
         for room in self._rooms:
-            db = room(alpha, beta, da, db)
+            db = room(alpha, beta, db, asked)
         return db
 
     def relaxed(self, alpha: np.ndarray) -> np.ndarray:
@@ -99,8 +100,8 @@ class MouthStep:
 class Room:
     """An action that an edit makes ends before a limit: on an actor who frowns already, a second frown has less room.
 
-    Far from the limit an edit stays as it is; it bends smoothly towards the room that there is. A model without the landmarks or the action has
-    no limit.
+    An edit that ends far from the limit stays as it is; one that would pass it at full intensity gets a smaller action throughout. A model
+    without the landmarks or the action has no limit.
     """
 
     def __init__(self, model: FaceModel, action: int, pairs: tuple[tuple[int, int], ...], axis: int, limit: float, own: bool):
@@ -123,18 +124,17 @@ class Room:
         self._mean, self._identity, self._expression = left(model.mean), left(model.identity), left(model.expression)
         self._limit, self._own = np.float32(limit), own
 
-    def __call__(self, alpha: np.ndarray, beta: np.ndarray, da: np.ndarray, db: np.ndarray) -> np.ndarray:
+    def __call__(self, alpha: np.ndarray, beta: np.ndarray, db: np.ndarray, asked: np.ndarray) -> np.ndarray:
         """As `Anatomy.keep`; (T, B)."""
         if not self._active:
             return db
         rest = self._mean + alpha @ self._identity
         end = self._limit * (rest if self._own else self._mean)
         room = np.maximum(rest + beta @ self._expression - end, LEAST * abs(end))
-        moved = np.maximum(-(da @ self._identity + db @ self._expression), 0)
-        part = -(db[:, self._part] @ self._expression[self._part])
-        excess = moved - moved / np.sqrt(np.sqrt(1 + (moved / room) ** 4))
-        kept = 1 - np.minimum(excess / np.maximum(part, 1e-9), 1) * (part > 1e-6)
-        return np.where(self._part, kept[:, None] * db, db)
+        moved = np.maximum(-(db[:, self._part] @ self._expression[self._part]), 0)
+        full = moved / np.maximum(asked, 1e-3)
+        kept = 1 / np.sqrt(np.sqrt(1 + (full / room) ** 4))
+        return np.where(self._part, kept[:, None].astype(np.float32) * db, db)
 
 
 def rooms(model: FaceModel) -> tuple[Room, ...]:

@@ -104,8 +104,9 @@ def level1(anatomy: Anatomy, editor: ShapeEditor, alpha: np.ndarray, beta: np.nd
     neutralise = curves.neutralise[rows]
     if unacted is None and neutralise.any():
         unacted = neutral_change(anatomy, editor, alpha, beta)
-    da, db = residual(editor, alpha, beta, curves.effective[rows], neutralise, unacted)
-    return da, anatomy.keep(alpha, beta, da, db, curves.mouth[rows])
+    emotions = curves.effective[rows]
+    da, db = residual(editor, alpha, beta, emotions, neutralise, unacted)
+    return da, anatomy.keep(alpha, beta, da, db, curves.mouth[rows], np.maximum(np.linalg.norm(emotions, axis=1), neutralise))
 
 
 def neutral_change(anatomy: Anatomy, editor: ShapeEditor, alpha: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

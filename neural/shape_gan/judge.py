@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ...mesh.anatomy import Anatomy
 from ...mesh.editor import ShapeEditor, residual
 from ...mesh.emotion import EMOTIONS
 from ...mesh.model import FaceModel
@@ -175,7 +176,11 @@ def lip_gap(model: FaceModel, beta: np.ndarray) -> np.ndarray:
 
 
 def mesh_lie(model: FaceModel, editor: ShapeEditor, data: Coefficients, steps: int = 100, frames: int = 12) -> dict[str, float]:
-    """LIE (equation 8) of the mesh by emotion: the mean way of the vertices from one intensity to the next, its deviation over its mean."""
+    """LIE (equation 8) of the mesh by emotion: the mean way of the vertices from one intensity to the next, its deviation over its mean.
+
+    Of the edit as it is applied, within what anatomy allows, with the mouth dial at 0.
+    """
+    anatomy, still = Anatomy(model), np.zeros(steps + 1, np.float32)
     basis = np.concatenate((model.identity, model.expression)).reshape(len(model.identity) + len(model.expression), -1) * 1000
     rest = np.flatnonzero(data.neutral)
     rows = rest[np.linspace(0, len(rest) - 1, frames).astype(int)]
@@ -186,7 +191,8 @@ def mesh_lie(model: FaceModel, editor: ShapeEditor, data: Coefficients, steps: i
         values = []
         for row in rows:
             beta = np.repeat(data.beta[row][None], steps + 1, 0)
-            points = np.concatenate(residual(editor, data.alpha[row], beta, label, np.zeros(steps + 1, np.float32)), 1) @ basis
+            a, b = residual(editor, data.alpha[row], beta, label, still)
+            points = np.concatenate((a, anatomy.keep(data.alpha[row], beta, a, b, still, label[:, e])), 1) @ basis
             way = np.linalg.norm(np.diff(points, axis=0).reshape(steps, -1, 3), axis=2).mean(1)
             values.append(way.std() / way.mean())
         out[name] = float(np.mean(values))
