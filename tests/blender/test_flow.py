@@ -142,6 +142,13 @@ def test_from_the_shot_to_its_composite_and_back(blender, saved, make_shot, quic
     home.frame_set(1007)
     assert blender.ops.mien.show_scene(stage="composite") == {"FINISHED"}
     assert composite.frame_current == 1007
+    assert "Video Editing" not in blender.data.workspaces
+    blender.ops.mien.deliver(render=False)
+    assert blender.ops.mien.show_scene(stage="delivery") == {"FINISHED"}
+    if blender.context.window is not None:
+        assert "Video Editing" in blender.data.workspaces, "the sequencer's workspace comes from Blender's template"
+    assert blender.ops.mien.show_scene(stage="shot") == {"FINISHED"}
+    assert blender.context.window is None or blender.context.window.scene == home
     blender.data.scenes.remove(composite)
     with pytest.raises(RuntimeError, match="not in this file any more; press Build Composite"):
         blender.ops.mien.show_scene(stage="composite")
