@@ -21,7 +21,7 @@ LEAST_ROOM = 0.42
 MISTAKEN = 0.2
 """Millimetres: how closely the identity follows an expression that is mistaken for it; one standard deviation of it costs as much."""
 CORNERS = ((61, 291),)
-WIDEST = 1.27
+WIDEST = 1.18
 """A mouth is stretched (AU 20) no wider than this part of its own rest width; beyond, its lips would be drawn flat."""
 LEAST = 0.05
 """Room that there always is, as a part of that limit."""

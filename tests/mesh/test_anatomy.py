@@ -112,7 +112,7 @@ def test_a_mouth_is_not_drawn_flat(model):
     """Stretched lips end before the widest, sooner on a mouth that is wide already; a smile is no stretch and keeps its width."""
     alpha = np.random.default_rng(4).normal(0, 1, model.identity_count).astype(np.float32)
     stretch, smile = (directions(model, {f"mouth{name}Left": 1.0, f"mouth{name}Right": 1.0}) for name in ("Stretch", "Smile"))
-    beta = np.linspace(0, 0.5, T, dtype=np.float32)[:, None] * stretch
+    beta = np.linspace(0, 0.3, T, dtype=np.float32)[:, None] * stretch
     keep = rooms(model)[1]
     right, left = model.vertices_of_landmarks([61, 291])
 
