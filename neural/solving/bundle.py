@@ -18,6 +18,9 @@ from .problem import Problem, SolveSettings, State
 
 OFFSET_FRAMES = 4
 """Fewer keyframes cannot tell what is constant."""
+LEAST_GAIN, LEAST_SHARE = 0.3, 5e-4
+"""A step that lowers the cost, twice a negative log likelihood, by less than the first, or than this share of it, is the last. On clean landmarks the
+cost is large and a share of it alone would stop short of the lens."""
 SETTLED = 0.1
 """A relative change of sigma below this ends the alternation."""
 
@@ -118,7 +121,7 @@ def _descend(members: Sequence[Member], settings: SolveSettings, held: bool, tic
         gain, best, damping = best - now, now, max(damping / 5, 1e-6)
         for member, state in zip(members, trial):
             member.state = state
-        if gain < 5e-4 * best:
+        if gain < min(LEAST_GAIN, LEAST_SHARE * best):
             break
         systems = [m.problem.normal_equations(m.state, shared=True) for m in members]
 

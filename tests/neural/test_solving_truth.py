@@ -256,3 +256,20 @@ def test_the_truth_command_and_its_limits(capsys, tmp_path):
     assert np.median([r["rms_mm"] for r in known]) <= 1.0 and np.median([r["rms_mm"] for r in free]) <= 2.5
     assert max(abs(r["focal"] - 1) for r in free) <= 0.1
     assert np.median([r["beta"] for r in free]) >= 0.95
+
+
+def test_two_moods_of_one_actor_are_one_face_and_two_actors_are_two(model):
+    """Takes solved alone, on landmarks without a tracker's bias: identity is told from the mood that lasts all take."""
+    first, second = (make_take(model, seed, frames=2)[2].alpha for seed in (0, 3))
+    faces = [solve_track(model, *make_take(model, seed, frames=FRAMES, lens=43.0, alpha=alpha)[:2], Silent()).alpha
+             for seed, alpha in ((0, first), (5, first), (3, second))]
+    apart = [np.linalg.norm(faces[a] - faces[b]) for a, b in ((0, 1), (0, 2), (1, 2))]
+    assert apart[0] < min(apart[1:]) / 3
+
+
+def test_a_long_lens_on_clean_landmarks_is_solved_to_the_end(model):
+    """The bundle may not stop while perspective still has something to say: at 123 mm the lens is where the cost is flattest."""
+    track, plate, truth = make_take(model, 8)
+    found = compare(model, solve_track(model, track, plate, Silent()), truth)
+    assert found["focal"] == pytest.approx(1, abs=0.04)
+    assert found["rms_mm"] < 1.2
