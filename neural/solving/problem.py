@@ -55,7 +55,7 @@ class SolveSettings:
     gaze_sigma: float = 0.05
     """Of the eyeLook directions as the iris tells them, in apexes."""
     keyframes: int = 20
-    """Frames that identity and camera are solved on; twice as many where errors are mostly noise."""
+    """Frames that identity and camera are solved on."""
     rounds: int = 4
     """Most alternations between the bundle and the measurement of its errors."""
     bundle_iterations: int = 25
