@@ -16,7 +16,7 @@ STILL = (61, 291, 129, 358)
 """Landmarks that the mouth step leaves where the emotion has them: the corners of the mouth and the wings of the nose."""
 BROWS = ((55, 133), (65, 133), (285, 362), (295, 362))
 """Landmarks of the inner brows' lower edge and the inner corners of the eyes below them, which no lid moves."""
-LEAST_ROOM = 0.42
+LEAST_ROOM = 0.46
 """A brow comes no nearer to the eye than this part of its distance on the average face: below lies the folded lid."""
 MISTAKEN = 0.2
 """Millimetres: how closely the identity follows an expression that is mistaken for it; one standard deviation of it costs as much."""
