@@ -166,6 +166,14 @@ class MouthGeometry:
             opened += float(inner.sum())
         return np.concatenate(halves), np.concatenate(seen), opened
 
+    def on_picture(self, half: np.ndarray, pose: MouthPose, offset: np.ndarray, size: tuple[int, int], origin: np.ndarray) -> np.ndarray:
+        """The inverse transform: a half of an atlas (HEIGHT, WIDTH, C) float32, moved by `offset` (2,) texels, on the picture.
+
+        size (height, width) and origin (2,), left and top, of the part of the picture that is wanted.
+        """
+        texels = _centred(_moved(offset) @ pose.homography @ _moved(-origin))
+        return cv2.warpPerspective(half, texels, size[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+
     def window(self, xy: np.ndarray) -> tuple[int, int, int, int]:
         """Left, top, right and bottom of the part of a picture in which the crop lies; xy (V, 2)."""
         left, top = np.maximum(np.floor(xy[self.ring].min(0)).astype(int) - BESIDE, 0)

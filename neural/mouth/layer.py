@@ -17,7 +17,7 @@ import numpy as np
 from ..latent.working import from_working, to_working
 from ..rendering.renderer import FaceLayer, sample
 from .crops import CAVITY
-from .geometry import EDGE, HEIGHT, MouthGeometry, MouthPose, carry, ramp
+from .geometry import EDGE, HEIGHT, MouthGeometry, MouthPose, ramp
 from .model import MouthModel
 
 SOFT, SOFT_LEAST = 0.003, 1.7
@@ -195,13 +195,9 @@ class MouthLayer:
                  origin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The model's mouth on the picture (h, w, 3), through the inverse transform, and how well it is known (h, w, 1): skull above, jaw below."""
         atlas = np.concatenate([self._model.images.decode(latents)[0], self._model.known[..., None]], 2)
-        y, x = np.mgrid[: size[0], : size[1]]
-        crop = carry(pose.homography, np.stack([x.ravel(), y.ravel()], 1) + origin + 0.5).reshape(*size, 2)
-        halves = []
-        for half, offset in ((atlas[:HEIGHT], np.zeros(2)), (atlas[HEIGHT:], pose.jaw)):
-            at = (crop - offset - 0.5).astype(np.float32)
-            halves.append(cv2.remap(half, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
-        both = np.clip(halves[0] + below * (halves[1] - halves[0]), 0, None)
+        upper, lower = (self._geometry.on_picture(half, pose, offset, size, origin)
+                        for half, offset in ((atlas[:HEIGHT], np.zeros(2)), (atlas[HEIGHT:], pose.jaw)))
+        both = np.clip(upper + below * (lower - upper), 0, None)
         return both[..., :3], np.minimum(both[..., 3:], 1)
 
 
