@@ -31,8 +31,8 @@ PORES = 0.008
 """Depth, working space, up to which skin is left alone."""
 RIDGES = 0.5
 """How much of the light ridges beside the creases goes with them."""
-FULL = 0.35
-"""AU 4 that an edit takes away for the lines to go wholly."""
+FROM, FULL = 0.035, 0.35
+"""AU 4 that an edit takes away before lines begin to go, so that a mere smile costs no time, and for them to go wholly."""
 
 
 class Furrows:
@@ -47,7 +47,7 @@ class Furrows:
 
     def over(self, layer: FaceLayer, beta: np.ndarray, after: np.ndarray) -> FaceLayer:
         """The layer with its frown lines faded; beta (B,) the edit's change of expression, after (V, 2) pixels, the edited vertices."""
-        amount = self.strength * float(np.clip(-(beta @ self._lowering) / FULL, 0, 1))
+        amount = self.strength * float(np.clip((-(beta @ self._lowering) - FROM) / (FULL - FROM), 0, 1))
         ring, width = after[self._ring] - layer.box[:2], float(np.ptp(after[:, 0]))
         reach = int(np.ceil(3 * BROAD * width))
         left, top = np.maximum(np.floor(ring.min(0)).astype(int) - reach, 0)
