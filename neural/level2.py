@@ -58,6 +58,8 @@ STEPS = 32767
 UNSEEN = 2e-4
 """The most that a control does to any texel below which it is left out: 1/20 of a level of 8 bits."""
 TEXTURE = "texture"
+HAIR, HAIR_REACH = 0.1, 25
+"""Change of a texel, working space, from which a direction of emotions may bring hair, and texels from the outline within which that begins."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +123,23 @@ class Regression:
             maps.append(cv2.GaussianBlur(full.reshape(size), (0, 0), size[0] / TRUST_BLUR))
         explained = 1 - maps[0] / np.maximum(maps[1], 1e-12)
         return (ramp(explained, *EXPLAINED) * ramp(seen, *SEEN)).astype(np.float32)
+
+
+def skin_alone(model: TextureModel, mask: np.ndarray) -> np.ndarray:
+    """(S, S) float32: 0 where an emotion's direction brings in hair or background, which another take of the actor has elsewhere: strong changes
+    that hang together with the outline of the face. mask (S, S) bool: the face.
+    """
+    whole = np.zeros(mask.shape, np.uint8)
+    cv2.drawContours(whole, cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], -1, 1, -1)
+    ring = mask & (cv2.erode(whole, np.ones((HAIR_REACH, HAIR_REACH), np.uint8), borderValue=0) == 0)
+    foreign = np.zeros(mask.shape, np.uint8)
+    for direction in model.emotions[model.emotions.any(1)]:
+        change = model.images.delta(np.zeros((1, *model.images.latent_shape), np.float32), direction.reshape(1, *model.images.latent_shape))[0]
+        strong = (cv2.GaussianBlur(np.abs(change).max(2), (0, 0), 2) > HAIR) & mask
+        parts = cv2.connectedComponents(strong.astype(np.uint8))[1]
+        foreign |= np.isin(parts, np.setdiff1d(parts[ring], 0)).astype(np.uint8)
+    grown = cv2.dilate(foreign, np.ones((HAIR_REACH, HAIR_REACH), np.uint8)).astype(np.float32)
+    return 1 - cv2.GaussianBlur(grown, (0, 0), HAIR_REACH / 2)
 
 
 def ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -261,7 +280,7 @@ class TextureLayer:
 
     def __init__(self, model: TextureModel, borrowed: TextureModel | None, face: FaceModel, strength: float, borrow: float, linear: bool):
         """model moves with the expression; `borrowed` is whose emotion directions are added, `borrow` of them, in the UV that all faces share."""
-        self._facts, self._linear = (model.hash, borrowed.hash if borrowed else "", strength, borrow, CHROMA), linear
+        self._facts, self._linear = (model.hash, borrowed.hash if borrowed else "", strength, borrow, CHROMA, HAIR), linear
         self._unwrap = Unwrapper(face, model.images.size[0])
         groups = expression_groups(face)
         shown = weight_map(self._unwrap)
@@ -277,7 +296,7 @@ class TextureLayer:
             return None
         if borrowed.images.size[0] != self._unwrap.size:
             raise MienError(f"The actor's texture model is {borrowed.images.size[0]} pixels wide, the shot's is {self._unwrap.size}; train it again.")
-        return _Part.of(borrowed.images, shown, amount * borrowed.emotions)
+        return _Part.of(borrowed.images, shown * skin_alone(borrowed, shown > 0.02), amount * borrowed.emotions)
 
     @cached_property
     def hash(self) -> str:

@@ -14,7 +14,7 @@ from mien.mesh.shot import Track
 from mien.neural.appearance import ShotFaces, base_texture, unwrapped
 from mien.neural.edit import EditSettings, ShotEditor
 from mien.neural.latent.eigen import EigenFit
-from mien.neural.level2 import SIZE, TextureLayer, TextureModel, expression_groups, group_maps, weight_map
+from mien.neural.level2 import SIZE, TextureLayer, TextureModel, expression_groups, group_maps, skin_alone, weight_map
 from mien.neural.media import PlateReader
 from mien.neural.mouth import MouthCrop
 from mien.neural.mouth.geometry import AROUND, HEIGHT, WIDTH
@@ -82,6 +82,22 @@ def test_borrowed_directions_follow_the_emotion(face, texture_model):
     one = layer.delta(beta_of(face), e)
     assert np.allclose(layer.delta(beta_of(face), 2 * e), 2 * one, atol=1e-6)
     assert TextureLayer(texture_model, texture_model, face, 0.0, 1.0, False).hash != layer.hash
+
+
+def test_an_emotions_direction_brings_lines_and_no_hair(face):
+    """A dark patch that comes in over the outline of the face is left out, the same patch in its middle is a fold and stays."""
+    mask = weight_map(Unwrapper(face, SIZE)) > 0.02
+    top, (y, x) = np.flatnonzero(mask[:, SIZE // 2])[0], np.mgrid[:SIZE, :SIZE]
+    patches = [(np.hypot(y - cy, x - cx) < 20) & mask for cy, cx in ((top + 8, SIZE // 2), (top + 90, SIZE // 2))]
+    fit = EigenFit(mask, 1, np.full((SIZE, SIZE, 3), 0.5, np.float32))
+    picture = np.where((patches[0] | patches[1])[..., None], np.float32(-0.3), np.float32(0)).repeat(3, 2)
+    fit.add(np.stack([0.5 + picture * k for k in (0, 1)]).astype(np.float32))
+    images = fit.model()
+    step = images.encode((0.5 + picture)[None]) - images.encode(np.full((1, SIZE, SIZE, 3), 0.5, np.float32))
+    emotions = np.zeros((7, 1), np.float32)
+    emotions[0] = step[0]
+    kept = skin_alone(TextureModel(images, np.zeros((face.expression_count, 1), np.float32), emotions, np.ones((SIZE, SIZE), np.float32), 0.5), mask)
+    assert kept[patches[0]].max() < 0.3 and kept[patches[1]].min() > 0.95
 
 
 @pytest.mark.parametrize("dtype, linear", [(np.uint8, False), (np.uint16, False), (np.float32, True)])
