@@ -74,8 +74,10 @@ def fit_views(window: bpy.types.Window, fresh: bool, end: float) -> float | None
     """The whole picture in each Image Editor, all nodes in each compositor, all strips in each sequencer: seconds until it should be tried again."""
     with contextlib.suppress(ReferenceError):  # the window was closed
         images = [area.spaces.active.image for area in window.screen.areas if area.type == "IMAGE_EDITOR"]
-        if any(image is not None and not image.size[0] for image in images) and time.monotonic() < end:
-            return SETTLED  # the compositor is still at work
+        wanted = window.scene.render.resolution_x, window.scene.render.resolution_y
+        late = any(image is not None and image.type == "COMPOSITING" and tuple(image.size) != wanted for image in images)
+        if late and time.monotonic() < end:
+            return SETTLED  # the compositor is still at work; an empty viewer claims a size of its own
         for area in window.screen.areas:
             if area.type == "FILE_BROWSER" and fresh and bpy.data.filepath and area.spaces.active.params:
                 area.spaces.active.params.directory = str(Path(bpy.data.filepath).parent).encode()
