@@ -23,6 +23,8 @@ from .visibility import shot_trust
 
 SIZE = 1024
 SAMPLES = 15
+MIRROR_REACH = 64
+"""The part of a texture's size over which mirrored colours are fitted to those around them: 1 / 64."""
 EARLY_MOST = 256 << 20
 """Bytes of pictures that may wait for the end of a solve."""
 FACING = 0.25
@@ -218,7 +220,8 @@ def _median_seen(textures, seen, result):
 def fill_mirrored(texture: np.ndarray, known: np.ndarray, mirror: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give unknown texels the colour of their mirror image, where that is known, and say what is known then.
 
-    texture (S, S, 3) float32, known (S, S) bool, mirror see Unwrapper.mirror. One gain a colour fits the lit side to the dark one at their border.
+    texture (S, S, 3) float32, known (S, S) bool, mirror see Unwrapper.mirror. What the two sides differ by at the nearest known texels is made up
+    for, so that the lit side fits into the dark one, at a nostril as on a cheek.
     """
     other = cv2.remap(texture, mirror[..., 0], mirror[..., 1], cv2.INTER_LINEAR)
     there = cv2.remap(known.astype(np.float32), mirror[..., 0], mirror[..., 1], cv2.INTER_LINEAR) > 0.999
@@ -226,8 +229,11 @@ def fill_mirrored(texture: np.ndarray, known: np.ndarray, mirror: np.ndarray) ->
     border = known & there & (cv2.dilate(take.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0)
     if not take.any() or not border.any():
         return texture, known
-    gain = texture[border].mean(0) / np.maximum(other[border].mean(0), 1e-3)
-    return np.where(take[..., None], other * gain, texture), known | take
+    weight = cv2.GaussianBlur(border.astype(np.float32), (0, 0), len(known) / MIRROR_REACH)[..., None]
+    differs = cv2.GaussianBlur((texture - other) * border[..., None], (0, 0), len(known) / MIRROR_REACH)
+    near = weight > 1e-4
+    offset = np.where(near, differs / np.maximum(weight, 1e-4), (texture - other)[border].mean(0))
+    return np.where(take[..., None], np.clip(other + offset, 0, 255), texture), known | take
 
 
 def fill_outwards(texture: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -13,9 +13,9 @@ PIXEL_BLUR = 0.62
 """What `blur_of` gives for a picture that is as sharp as its pixels, noise included."""
 LEAST = 0.05
 """Squeezing or stretching below this (as 1 - ratio squared) does not show."""
-CRISP = 0.4
+CRISP = 0.5
 """Strength of the sharpening against 1 - s^2, s the stretched direction's scale; set so that texture keeps its energy."""
-MOST_CRISP = 0.45
+MOST_CRISP = 0.55
 CRISP_SIGMA = 0.8
 
 
