@@ -8,8 +8,7 @@ import hashlib
 import itertools
 import tempfile
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -134,8 +133,6 @@ class SkinSamples:
         self._rows = np.empty((len(chosen), self._own.size), np.float32)
         self._shown, self._lock = np.zeros(len(self._own), np.int32), threading.Lock()
         self._missing = {int(index): row for index, row in zip(chosen, self._rows)}
-        self._fitter = ThreadPoolExecutor(1, "mien-skin")
-        self._model: Future[EigenImages] | None = None
 
     def take(self, frame: Frame) -> None:
         """Look at a frame; from any thread, in any order, chosen or not."""
@@ -148,9 +145,6 @@ class SkinSamples:
         with self._lock:
             self._shown += whole
             del self._missing[frame.index]
-            if not self._missing:  # whoever reads on, for the mouth, need not wait for it
-                self._model = self._fitter.submit(self._fit)
-                self._fitter.shutdown(wait=False)
 
     def fit(self, report: Reporter) -> tuple[EigenImages, np.ndarray, np.ndarray]:
         """The eigen model of the frames' textures, their latents (N, L) and how often each texel is seen (S, S). Call it once."""
@@ -158,15 +152,11 @@ class SkinSamples:
         if len(left):
             for _ in reported(ordered_map(self.take, self._faces.frames(left)), report, "textures", len(left)):
                 pass
-        assert self._model is not None
-        model, seen = self._model.result(), np.zeros(self._mask.size, np.float32)
-        seen[self._unwrap.inside] = self._shown / np.float32(1000 * len(self.chosen))
-        return model, self._rows @ model.components.T, seen.reshape(self._mask.shape)
-
-    def _fit(self) -> EigenImages:
         fit = EigenFit(self._mask, TEXTURE_COMPONENTS, self._base)
         fit.add_rows(self._rows)
-        return fit.model()
+        model, seen = fit.model(), np.zeros(self._mask.size, np.float32)
+        seen[self._unwrap.inside] = self._shown / np.float32(1000 * len(self.chosen))
+        return model, self._rows @ model.components.T, seen.reshape(self._mask.shape)
 
 
 def fit_texture(faces: ShotFaces, chosen: np.ndarray, report: Reporter) -> tuple[EigenImages, np.ndarray, np.ndarray]:
@@ -252,10 +242,11 @@ def mouth_crops(faces: ShotFaces, geometry: MouthGeometry, chosen: np.ndarray, r
 
 
 def shot_mouth(faces: ShotFaces, geometry: MouthGeometry, actor: Path | None, report: Reporter,
-               skin: SkinSamples | None = None) -> tuple[MouthModel, MouthTrack] | None:
+               skin: SkinSamples | None = None, read: Callable[[], object] | None = None) -> tuple[MouthModel, MouthTrack] | None:
     """The mouth model of a shot (or of the actor folder, where it has one) and the latents of every frame; None where no teeth are ever shown.
 
-    Made once and kept in SHOT/texture/; a change of the solve makes it again. Where frames are read, `skin` sees them too.
+    Made once and kept in SHOT/texture/; a change of the solve makes it again. Where frames are read, `skin` sees them too, and `read` is called
+    when it has seen them all.
     """
     folder = faces.shot.texture_path.parent
     given = MouthModel.load(actor, MOUTH) if actor is not None and (actor / f"{MOUTH}.json").exists() else None
@@ -286,6 +277,8 @@ def shot_mouth(faces: ShotFaces, geometry: MouthGeometry, actor: Path | None, re
             elif crop is not None:
                 crop.put(others)
             report.step("mouth", done, len(solved))
+        if read is not None:
+            read()
         model = given or fit_mouth(crops)
         if model is None:
             write_json(about, {"key": key, "open": False})

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -129,18 +131,29 @@ class ShotEditor:
         borrowed = TextureModel.load(actor) if wanted and s.texture_borrow and not full else None
         own = None if borrowed else actor
         skin = skin_to_learn(faces, own) if wanted else None
-        self.mouth = self._mouth(faces, skin, actor, report)
-        model = shot_texture_model(faces, own, report, skin) if wanted else None
-        if model is None:
-            return
-        linear = self.shot.plate.linear
-        if full:
-            self.texture = FullTexture(model, shot_latents(faces, model, report), self.model, s.texture_strength, s.texture_borrow, linear)
-        else:
-            self.texture = TextureLayer(model, borrowed, self.model, s.texture_strength, s.texture_borrow, linear)
+        layers: list[Future[TextureLayer | FullTexture | None]] = []
+        with ThreadPoolExecutor(1, "mien-skin") as beside:  # the skin is fitted beside the mouth
+            def read() -> None:
+                layers.append(beside.submit(self._skin, faces, skin, own, borrowed, report))
 
-    def _mouth(self, faces: ShotFaces, skin: SkinSamples | None, actor: Path, report: Reporter) -> MouthLayer | None:
-        """Warns where there is nothing to fill a mouth with."""
+            self.mouth = self._mouth(faces, skin, actor, report, read if wanted else None)
+            if wanted and not layers:
+                read()
+            self.texture = layers[0].result() if layers else None
+
+    def _skin(self, faces: ShotFaces, skin: SkinSamples | None, own: Path | None, borrowed: TextureModel | None,
+              report: Reporter) -> TextureLayer | FullTexture | None:
+        s, linear = self.settings, self.shot.plate.linear
+        model = shot_texture_model(faces, own, report, skin)
+        if model is None:
+            return None
+        if s.texture == "full":
+            return FullTexture(model, shot_latents(faces, model, report), self.model, s.texture_strength, s.texture_borrow, linear)
+        return TextureLayer(model, borrowed, self.model, s.texture_strength, s.texture_borrow, linear)
+
+    def _mouth(self, faces: ShotFaces, skin: SkinSamples | None, actor: Path, report: Reporter,
+               read: Callable[[], object] | None) -> MouthLayer | None:
+        """Warns where there is nothing to fill a mouth with. read: called when the plate was read and the skin has seen what it needs."""
         s = self.settings
         if s.mouth == "off" or s.mouth_amount == 0:
             return None
@@ -148,7 +161,7 @@ class ShotEditor:
         locked = None if s.mouth_frame is None else s.mouth_frame - self.shot.plate.first_frame
         if locked is not None and not (0 <= locked < len(self.solve.beta) and self.solve.solved[locked]):
             raise MienError(f"The setting mouth_frame is {s.mouth_frame}, which is no solved frame of {self.shot.folder}; choose another one.")
-        known = shot_mouth(faces, geometry, actor, report, skin) if geometry.available else None
+        known = shot_mouth(faces, geometry, actor, report, skin, read) if geometry.available else None
         if known is None:
             report.warn("This shot never shows the inside of the mouth: openings that the edit makes stay dark, without teeth.")
             return None

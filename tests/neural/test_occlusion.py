@@ -109,7 +109,7 @@ def test_the_hand_stays_bit_for_bit_and_the_face_moves(folder, tmp_path):
         near = cv2.dilate(cover, np.ones((5, 5))) > 0
         assert not (green(out) & ~near).any(), "no piece of the hand is drawn elsewhere"
         without = unmasked.composited(frame).pixels
-        assert (without != frame.pixels).any(2)[cover == 255].sum() > 300, "the mask is what keeps it"
+        assert (without != frame.pixels).any(2)[cover == 255].sum() > 200, "the mask is what keeps it"
 
 
 def test_a_bake_follows_the_mask(folder):
