@@ -254,8 +254,9 @@ class MovieWriter(PlateWriter):
             self.warnings.append(f"{self.output.name} is written as H.264 4:4:4, because {plate.width} x {plate.height} is odd; "
                                  "some players show only even sizes.")
         # x264's macroblock tree is not repeatable on CPUs with AVX-512: the same frames came out as different files.
-        # Faster than "veryfast", larger files; in 4:4:4 its colours would be coarser.
-        return "libx264", pix_fmt, {"crf": "14", "preset": "veryfast" if odd else "superfast", "mbtree": "0", "b_strategy": "0"}
+        # Faster than "veryfast", larger files; in 4:4:4 its colours would be coarser. Without weighing B frames: the same size, an eighth less time.
+        fast = {"preset": "veryfast"} if odd else {"preset": "superfast", "b_strategy": "0"}
+        return "libx264", pix_fmt, {"crf": "14", "mbtree": "0", **fast}
 
     def _add(self, index: int, pixels: np.ndarray, time: float | None) -> None:
         frame = self._frame(to_display(pixels) if pixels.dtype == np.float32 else pixels)
