@@ -19,6 +19,7 @@ import numpy as np
 
 from ..mesh.camera import place
 from ..mesh.errors import MienError
+from ..mesh.masks import PICTURES, picture_key
 from ..mesh.model import FaceModel
 from ..mesh.pins import correct
 from ..mesh.shot import Shot, Solve, Track
@@ -31,7 +32,6 @@ LEAST = 0.1
 """Belief in a landmark on a hidden surface: the tracker guesses it, from what it sees of the rest."""
 KEPT = 8
 """Pictures of a mask that stay in memory."""
-PICTURES = (".png", ".exr", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
 class OcclusionMask:
@@ -62,7 +62,7 @@ class OcclusionMask:
             return f"{self._facts.fingerprint} {at}"
         path = parse_pattern(self.path, guess=False).file(self._facts.first_frame + at)
         try:
-            return hashlib.sha256(path.read_bytes()).hexdigest()[:24]
+            return picture_key(path)
         except OSError as error:
             raise MienError(f"The occlusion mask {path} cannot be read ({error.strerror or error}); put it back, or solve with "
                             "--mask none.") from error

@@ -8,15 +8,14 @@ into: whoever gives one does it with a solve, which puts every frame out of date
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import re
 from pathlib import Path
 
+from ..mesh.masks import PICTURES, picture_key
 from ..mesh.shot import Shot
 
 NUMBER = re.compile(r"\d+$")
-PICTURES = (".png", ".exr", ".jpg", ".jpeg", ".tif", ".tiff")
 
 Stamp = tuple[int, int]
 """Time and size of a file."""
@@ -53,7 +52,7 @@ def mask_keys(pictures: dict[int, tuple[Path, Stamp]]) -> dict[int, str]:
 def _key(path: Path, _stamp: Stamp) -> str:
     """As the engine's frame_key; read once for each state of the file."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:24]
+        return picture_key(path)
     except OSError:
         return "unreadable"
 

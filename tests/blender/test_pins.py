@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,26 +12,8 @@ import pytest
 from mien.mesh.model import FaceModel
 from mien.mesh.pins import Pin, Pins, pins_path
 from mien.mesh.shot import Shot, Solve
-from mien.neural.client import Engine
 
 FIRST = 1001
-
-JOBS = '''
-from dataclasses import replace
-from mien.mesh.pins import Pins
-from mien.mesh.shot import Shot, Solve
-
-def resolve(params, report):
-    """Lifts the head where there are pins."""
-    shot = Shot.load(params["folder"])
-    rows, solve = Pins.load(shot).rows(shot), Solve.load(shot)
-    for row in rows:
-        solve.translation[int(row[0]), 1] -= 0.01
-    replace(solve, pins=rows).save(shot.solve_path)
-    return {"again": len(rows)}
-
-JOBS = {"resolve": resolve}
-'''
 
 
 @pytest.fixture
@@ -121,11 +102,7 @@ def test_undo_and_redo_reach_the_file(blender, pins, shot, face):
     assert Pins.load(shot).frames == kept.frames
 
 
-def test_frames_around_pins_are_solved_again_and_imported(blender, pins, shot, face, tmp_path, monkeypatch):
-    from mien.operators import engine
-    (tmp_path / "jobs.py").write_text(JOBS, encoding="utf-8")
-    monkeypatch.setattr(engine, "Engine", functools.partial(Engine, arguments=("--jobs", str(tmp_path / "jobs.py"))))
-    monkeypatch.setenv("MIEN_PYTHON", sys.executable)
+def test_frames_around_pins_are_solved_again_and_imported(blender, pins, shot, face, quick_engine):
     face.mien.happy = 0.7
     face.keyframe_insert("mien.happy", frame=FIRST + 2)
     with pytest.raises(RuntimeError, match="poll"):
