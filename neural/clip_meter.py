@@ -9,22 +9,20 @@ import numpy as np
 
 from .metrics import face
 from .metrics.cpbd import cpbd
-from .metrics.frechet import Moments, frechet
+from .metrics.frechet import Moments
 from .metrics.identity import cosine_of_means
 from .metrics.lse import LipFeatures, lip_crop
 from .metrics.measure import HIGHER, LOWER, ONE, ZERO, Measure, missing
 from .metrics.motion import Jitter, correlation, gain, jitter_ratio
 from .metrics.networks import FeatureNetwork
 from .metrics.pixels import average_pixel_distance, mouth_square, outside_difference, psnr, ssim
-from .metrics.skin import skin
+from .metrics.signs import NOTES, STAND_INS, set_distance, signs
 from .metrics.syncnet import SyncNet
 
 OUTSIDE = 1.6
 """Without mattes, "outside" is beyond the tracked outline grown by this: the edit's own band ends within it."""
 SIDES = ("plate", "output")
 PIXELS = ("psnr", "apd", "outside_max", "outside_p99", "ssim", "psnr_face", "fapd", "mapd", "cpbd_plate", "cpbd_output")
-STAND_INS = ("geometry", "skin")
-"""Features that need no network, where the papers take one."""
 INF = float("inf")
 LIPS, GAIN, JITTER, SHARP = (0.94, 1.0), (0.7, 1.3), (0.0, 1.4), 0.9
 """What a delivered shot keeps to: correlation and gain of the lips' gap; jitter, of which the tracker's own noise makes up to 1.36; part of
@@ -86,8 +84,8 @@ class ClipMeter:
             row[f"cpbd_{side}"] = float("nan") if sharpness is None else sharpness
             values = face.features(points[side])
             row |= {f"{name}_{side}": float(v) for name, v in zip(face.FEATURES, values)}
-            self._moments[side]["geometry"].add(100 * values)
-            self._moments[side]["skin"].add(skin(crops[side], face.into(box, faces[side])))  # the skin moves with the edit
+            for name, value in signs(crops[side], face.into(box, faces[side]), faces[side]).items():  # the skin moves with the edit
+                self._moments[side][name].add(value)
             for name, network in self.networks.items():
                 self._moments[side][name].add(network(crops[side]))
 
@@ -101,7 +99,7 @@ class ClipMeter:
         return {name: np.array(values, np.float64) for name, values in self._rows.items()}
 
     def moments(self, side: str) -> dict[str, Moments]:
-        """Feature ("geometry", "skin", a network's name) -> its moments over the frames with a face, of "plate" or "output"."""
+        """Feature (of STAND_INS, or a network's name) -> its moments over the frames with a face, of "plate" or "output"."""
         return self._moments[side]
 
     def measures(self, reference: Mapping[str, Moments] | None = None, *, by_matte: bool = False) -> list[Measure]:
@@ -141,10 +139,7 @@ class ClipMeter:
         name_of = "the references" if reference is not None else "the plate"
         out = []
         for key, group, name, better, note in (
-                ("geometry", "Emotion", "Frechet distance of geometry", LOWER if reference is not None else "",
-                 "no network: the nine signs of expression, in hundredths of the eye distance"),
-                ("skin", "Emotion", "Frechet distance of the skin", LOWER if reference is not None else "",
-                 "no network: fine lines and shading in eleven places, levels"),
+                *((key, "Emotion", name, LOWER if reference is not None else "", NOTES[key]) for key, name in STAND_INS.items()),
                 ("emotion", "Emotion", "FED", LOWER, "Frechet distance of the user's emotion network's features"),
                 ("inception", "Identity and quality", "FID", LOWER, "Frechet distance of the user's Inception features"),
                 ("identity", "Identity and quality", "FID, face network", LOWER, "NED's FID: Frechet distance of the face network's features")):
@@ -153,7 +148,7 @@ class ClipMeter:
             if min(other[key].count, self._moments["output"][key].count) < 2:
                 out.append(missing(group, name, "at least two frames with the face", better))
                 continue
-            value = frechet(other[key], self._moments["output"][key])
+            value = set_distance(key, self._moments["output"][key], other[key], self._moments["plate"][key])
             out.append(Measure(group, name, value, better=better, note=f"{note}; against {name_of}"))
         if "identity" in self.networks:
             value = cosine_of_means(self._moments["plate"]["identity"].mean, self._moments["output"]["identity"].mean)

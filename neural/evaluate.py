@@ -18,7 +18,7 @@ from ..mesh.errors import MienError
 from ..mesh.files import write_json
 from ..mesh.shot import Plate, Shot, Solve
 from .charts import line_chart
-from .clip_meter import STAND_INS, ClipMeter
+from .clip_meter import ClipMeter
 from .contact_sheet import contact_sheet, evenly, mattes_of, pick_frames
 from .jobs import plain
 from .media import PlateReader, display8, probe_plate, read_exr
@@ -29,7 +29,7 @@ from .metrics.frechet import Moments
 from .metrics.lse import common, lip_sync, sound_features
 from .metrics.measure import HIGHER, LOWER, ZERO, Measure, missing
 from .metrics.networks import FeatureNetwork, feature_network
-from .metrics.skin import skin
+from .metrics.signs import STAND_INS, signs
 from .metrics.syncnet import SOURCE as SYNCNET_SOURCE
 from .metrics.syncnet import load_syncnet
 from .progress import Reporter
@@ -151,8 +151,8 @@ def reference_moments(paths: Sequence[Path], networks: Mapping[str, FeatureNetwo
                 if landmarks is not None:
                     box = face.square(landmarks)
                     crop = face.cut(rgb, box)
-                    moments["geometry"].add(100 * face.features(face.eye_frame(landmarks)))
-                    moments["skin"].add(skin(crop, face.into(box, landmarks)))
+                    for name, value in signs(crop, face.into(box, landmarks), landmarks).items():
+                        moments[name].add(value)
                     for name, network in networks.items():
                         moments[name].add(network(crop))
                 report.step(f"reference {Path(path).name}", frame.index + 1, plate.frame_count)

@@ -44,6 +44,12 @@ class Moments:
             raise ValueError("a covariance needs two features")
         return (self._outer - np.outer(self._sum, self._sum) / self.count) / (self.count - 1)
 
+    def mapped(self, matrix: np.ndarray) -> Moments:
+        """The moments of `matrix` (E, D) times the features."""
+        out = Moments()
+        out.count, out._shift, out._sum, out._outer = self.count, matrix @ self._shift, matrix @ self._sum, matrix @ self._outer @ matrix.T
+        return out
+
 
 def _root(matrix: np.ndarray) -> np.ndarray:
     """Square root of a symmetric positive semi-definite matrix."""

@@ -2,7 +2,9 @@
 """The skin's own signs of expression, without weights: how strong its fine lines are, and how bright it is, in eleven places.
 
 It stands in for the appearance that an emotion network sees (FED), and is named as what it is. Movement alone changes it little,
-lines and shading (level 2 of Sun et al. 2023) change it much. Pictures are faces of 256 x 256, landmarks MediaPipe's 478 in their pixels.
+lines and shading (level 2 of Sun et al. 2023) change it much. Hair, brows, glasses' rims and background that come into a place are left out of
+it: a strand that hangs over the forehead in one take and not in the next is no emotion. Pictures are faces of 256 x 256, landmarks MediaPipe's
+478 in their pixels.
 """
 
 from __future__ import annotations
@@ -20,7 +22,15 @@ SIDE = 0.13
 PLACES = ("forehead", "forehead right", "forehead left", "between the brows", "crow's feet right", "crow's feet left", "under the eye right",
           "under the eye left", "nose-mouth fold right", "nose-mouth fold left", "chin")
 """Right and left are the subject's."""
-NAMES = tuple(f"{place}, {what}" for what in ("lines", "shade") for place in PLACES)
+NAMES = tuple(f"{place}, {what}" for what in ("lines", "shade", "seen") for place in PLACES)
+SURELY_SKIN = (50, 280, 205, 425, 4, 5, 195)
+"""Landmarks on cheeks and nose, whose luma is the skin's."""
+DARK = 0.5
+"""Part of the skin's luma below which a pixel is none: furrows are lighter, hair is darker."""
+RIM = 3
+"""Pixels around such ones that are left out too: they are blended with them."""
+FEW = 20
+"""Pixels of skin below which a place is looked at whole; it hardly counts as seen then."""
 
 
 def places(landmarks: np.ndarray) -> tuple[np.ndarray, float]:
@@ -39,20 +49,41 @@ def places(landmarks: np.ndarray) -> tuple[np.ndarray, float]:
                      at(17, 152)]), SIDE * unit
 
 
-def skin(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """(22,) float64 in the order of NAMES, levels of 0..255.
+def bare_skin(grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Where a face's luma (H, W) float32 may be skin, (H, W) bool; landmarks (478, 2+)."""
+    p = np.asarray(landmarks, np.float64)[:, :2]
+    reach = max(round(0.06 * float(np.linalg.norm(p[LEFT_EYE[1]] - p[RIGHT_EYE[0]]))), 1)
+    own = np.median(np.concatenate([_part(grey, x, y, reach).ravel() for x, y in p[list(SURELY_SKIN)]]))
+    dark = (cv2.GaussianBlur(grey, (0, 0), FINE) < DARK * own).astype(np.uint8)
+    return cv2.dilate(dark, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RIM + 1, 2 * RIM + 1))) == 0
 
-    Lines: RMS of a difference of Gaussians of the luma in the place. Shade: mean luma of the place minus the mean of all places, so
-    that an exposure that drifts is no sign.
+
+def _blurred(grey: np.ndarray, bare: np.ndarray, sigma: float) -> np.ndarray:
+    """A Gaussian mean (H, W) of the skin's pixels alone; 0 far from any."""
+    weight = bare.astype(np.float32)
+    return cv2.GaussianBlur(grey * weight, (0, 0), sigma) / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-3)
+
+
+def _part(picture: np.ndarray, x: float, y: float, reach: float) -> np.ndarray:
+    """A view of a picture around a point, at least 2 x 2 pixels of it wherever that is."""
+    h, w = picture.shape[:2]
+    x0, y0 = int(np.clip(round(x - reach), 0, w - 2)), int(np.clip(round(y - reach), 0, h - 2))
+    return picture[y0:int(np.clip(round(y + reach), y0 + 1, h)), x0:int(np.clip(round(x + reach), x0 + 1, w))]
+
+
+def skin(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """(33,) float64 in the order of NAMES, levels of 0..255.
+
+    Lines: RMS of a difference of Gaussians of the luma over the place's skin. Shade: mean luma of its skin. Seen: part of the place that is skin.
     """
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    band = cv2.GaussianBlur(grey, (0, 0), FINE) - cv2.GaussianBlur(grey, (0, 0), COARSE)
-    centres, half = places(landmarks)
-    lines, shade = np.zeros(len(PLACES)), np.zeros(len(PLACES))
-    h, w = grey.shape
-    for i, (cx, cy) in enumerate(centres):
-        x0, y0 = int(np.clip(round(cx - half), 0, w - 2)), int(np.clip(round(cy - half), 0, h - 2))
-        x1, y1 = int(np.clip(round(cx + half), x0 + 1, w)), int(np.clip(round(cy + half), y0 + 1, h))
-        lines[i] = np.sqrt(np.mean(band[y0:y1, x0:x1].astype(np.float64) ** 2))
-        shade[i] = grey[y0:y1, x0:x1].mean()
-    return np.concatenate([lines, shade - shade.mean()])
+    bare, (centres, half) = bare_skin(grey, landmarks), places(landmarks)
+    band = _blurred(grey, bare, FINE) - _blurred(grey, bare, COARSE)
+    out = np.zeros((3, len(PLACES)))
+    for i, (x, y) in enumerate(centres):
+        there = _part(bare, x, y, half)
+        out[2, i] = there.mean()
+        where = there if there.sum() > FEW else np.ones_like(there)
+        out[0, i] = np.sqrt(np.mean(_part(band, x, y, half)[where].astype(np.float64) ** 2))
+        out[1, i] = _part(grey, x, y, half)[where].mean(dtype=np.float64)
+    return out.ravel()

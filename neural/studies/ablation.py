@@ -22,6 +22,7 @@ from ..charts import bar_chart, line_chart
 from ..edit import EditSettings, ShotEditor
 from ..evaluate import Weights, reference_moments
 from ..metrics.measure import Measure
+from ..metrics.signs import STAND_INS
 from ..progress import Reporter, Silent
 from ..rendering import PlateRenderer, RenderSettings
 from ..report import Page
@@ -43,7 +44,7 @@ from .run import (
 FULL = "full"
 HARD = 1e-3
 """Band and soft edge of a hard mask, parts of the face's width: less than a pixel."""
-ROWS = ("FED", "FID", "ID", "Frechet distance of geometry", "Frechet distance of the skin", "FID, face network", "LSE-D", "LSE-C",
+ROWS = ("FED", "FID", "ID", *STAND_INS.values(), "FID, face network", "LSE-D", "LSE-C",
         "correlation of the gap", "gain of the gap", "jitter", "CPBD, output", "SSIM, face", "FAPD", "MAPD", "outside, largest difference", "AED",
         "APD (pose)")
 

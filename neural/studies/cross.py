@@ -23,10 +23,11 @@ from ..edit import EditSettings, ShotEditor
 from ..evaluate import SOURCES, Weights
 from ..media import PlateReader, display8
 from ..metrics import face
-from ..metrics.frechet import Moments, frechet
+from ..metrics.frechet import Moments
 from ..metrics.identity import cosine_of_means
 from ..metrics.measure import HIGHER, LOWER, Measure, missing
-from ..metrics.skin import PLACES, skin
+from ..metrics.signs import STAND_INS, set_distance, signs
+from ..metrics.skin import PLACES
 from ..progress import Reporter
 from ..report import Page
 from ..tracking.mediapipe_tracker import MediaPipeTracker
@@ -34,8 +35,7 @@ from .run import SHOWN, Run, Variant, chosen_frames, comparison, measures_json, 
 
 EDITED, NEUTRALISED, FILMED = "edited", "neutralised", "as filmed"
 HALVES = "truth against itself"
-SETS = {"emotion": "FED", "inception": "FID", "identity": "FID, face network", "geometry": "Frechet distance of geometry",
-        "skin": "Frechet distance of the skin"}
+SETS = {"emotion": "FED", "inception": "FID", "identity": "FID, face network", **STAND_INS}
 ROWS = (*SETS.values(), "ID", "AED of the means")
 
 
@@ -68,7 +68,7 @@ def measure_truth(folder: Path, frames: tuple[int, int] | None, weights: Weights
     """Features of a take as filmed. Raises MienError when it shows no face."""
     shot = solved_shot(folder)
     indices, networks = chosen_frames(shot, frames), weights.networks()
-    names = ("geometry", "skin", *networks)
+    names = (*STAND_INS, *networks)
     parts = [{n: Moments() for n in names} for _ in range(3)]
     shown, crops = {indices[i] for i in evenly(len(indices), SHOWN)}, []
     landmarks = np.full((len(indices), 478, 3), np.nan, np.float32)
@@ -81,8 +81,7 @@ def measure_truth(folder: Path, frames: tuple[int, int] | None, weights: Weights
                 landmarks[t] = found[0]
                 box = face.square(found[0])
                 crop = face.cut(rgb, box)
-                values = {"geometry": 100 * face.features(face.eye_frame(found[0])), "skin": skin(crop, face.into(box, found[0])),
-                          **{n: network(crop) for n, network in networks.items()}}
+                values = {**signs(crop, face.into(box, found[0]), found[0]), **{n: network(crop) for n, network in networks.items()}}
                 for part in (parts[int(2 * t >= len(indices))], parts[2]):
                     for name, value in values.items():
                         part[name].add(value)
@@ -117,7 +116,7 @@ def cross(folder: Path, truth: Truth, emotion: str, *, intensity: float = 1.0, n
     for v in run.variants:
         again = solved_again(run, v.landmarks)
         measures[v.name] = _distances(v.meter.moments("output"), truth, plate, _mean(again), weights)
-    measures[HALVES] = [Measure("Distance to the truth", SETS[n], frechet(truth.moments[0][n], truth.moments[1][n]), better=LOWER)
+    measures[HALVES] = [Measure("Distance to the truth", SETS[n], set_distance(n, truth.moments[0][n], truth.moments[1][n]), better=LOWER)
                         for n in truth.moments[0] if min(truth.moments[0][n].count, truth.moments[1][n].count) > 1]
     return Cross(run, truth, emotion, intensity, neutralise, measures)
 
@@ -131,7 +130,7 @@ def _distances(moments: Mapping[str, Moments], truth: Truth, source: Mapping[str
     group, out = "Distance to the truth", []
     for key, name in SETS.items():
         if key in moments and moments[key].count > 1:
-            out.append(Measure(group, name, frechet(moments[key], truth.moments[2][key]), better=LOWER))
+            out.append(Measure(group, name, set_distance(key, moments[key], truth.moments[2][key], (source or moments)[key]), better=LOWER))
         elif key in SOURCES:
             out.append(missing(group, name, SOURCES[key], LOWER))
     if "identity" in moments:
@@ -159,7 +158,8 @@ def cross_page(result: Cross) -> Page:
     out = Page(f"{run.shot.folder.stem} edited to {result.emotion}, against {truth.shot.folder.stem}",
                f"{run.frames_text.capitalize()} of {run.shot.plate_path}, edited by neutralise {result.neutralise:g} and {result.emotion} "
                f"{result.intensity:g}; the truth is {truth.shot.plate_path}. The words differ, so sets are compared, not frames.")
-    labels = {"geometry": "of the way to the truth: the face's signs", "skin": "of the way to the truth: lines and shade of the skin",
+    labels = {"signs": "of the way to the truth: shape and skin", "geometry": "of the way to the truth: the face's signs",
+              "skin": "of the way to the truth: lines and shade of the skin",
               "emotion": "of the way to the truth: FED"}
     parts = {what: nearer(result, SETS[key]) for key, what in labels.items()}
     out.cards([(what, Measure("", "", float(round(100 * part)), "%")) for what, part in parts.items() if part is not None])

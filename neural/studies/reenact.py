@@ -25,6 +25,7 @@ from ..evaluate import Weights
 from ..media import Frame, PlateReader
 from ..metrics import face
 from ..metrics.measure import Measure
+from ..metrics.signs import STAND_INS
 from ..progress import Reporter
 from ..report import Page
 from .run import (
@@ -50,7 +51,7 @@ HELD = 12
 EDGE = 0.04
 """Erosion and blur of the mask by which the rendered face is laid over its frame (section 3.5.3), parts of the face's width."""
 ROWS = ("PSNR, face", "SSIM, face", "FAPD", "MAPD", "AED", "APD (pose)", "correlation of the gap", "gain of the gap", "jitter", "CPBD, plate",
-        "CPBD, output", "FED", "FID", "FID, face network", "ID", "Frechet distance of geometry", "Frechet distance of the skin", "LSE-D", "LSE-C")
+        "CPBD, output", "FED", "FID", "FID, face network", "ID", *STAND_INS.values(), "LSE-D", "LSE-C")
 
 
 class Reenactor:

@@ -96,6 +96,12 @@ class TestFrechet:
         np.testing.assert_allclose(m.mean, x.mean(0))
         np.testing.assert_allclose(m.covariance, np.cov(x.T), rtol=1e-6)
 
+    def test_mapped_moments_are_those_of_the_mapped_features(self, rng):
+        x, matrix = rng.normal(size=(30, 4)) + 100, rng.normal(size=(3, 4))
+        m = moments(x).mapped(matrix)
+        np.testing.assert_allclose(m.mean, (x @ matrix.T).mean(0))
+        np.testing.assert_allclose(m.covariance, np.cov((x @ matrix.T).T))
+
     def test_what_cannot_be_measured(self):
         m = moments([[1.0, 2.0]])
         with pytest.raises(ValueError):

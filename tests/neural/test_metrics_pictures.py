@@ -11,7 +11,9 @@ import skimage.data
 
 from mien.neural.metrics import face
 from mien.neural.metrics.cpbd import cpbd, edge_widths
+from mien.neural.metrics.frechet import Moments
 from mien.neural.metrics.pixels import average_pixel_distance, mouth_square, outside_difference, psnr, ssim
+from mien.neural.metrics.signs import set_distance, signs
 from mien.neural.metrics.skin import PLACES, places, skin
 
 
@@ -115,8 +117,11 @@ class TestSkin:
             p[i] = xy
         return p
 
-    def test_plain_skin_has_no_lines_and_no_shade(self, landmarks):
-        np.testing.assert_allclose(skin(np.full((256, 256, 3), 140, np.uint8), landmarks), 0, atol=1e-4)
+    def test_plain_skin_has_no_lines_one_shade_and_is_all_seen(self, landmarks):
+        lines, shade, seen = skin(np.full((256, 256, 3), 140, np.uint8), landmarks).reshape(3, -1)
+        np.testing.assert_allclose(lines, 0, atol=1e-4)
+        np.testing.assert_allclose(shade, 140, atol=1e-3)
+        np.testing.assert_array_equal(seen, 1)
 
     @pytest.mark.parametrize("place", range(len(PLACES)))
     def test_lines_and_shade_are_seen_where_they_are(self, landmarks, place):
@@ -129,12 +134,24 @@ class TestSkin:
         assert np.argmax(change[:len(PLACES)]) == place and change[place] > 2
         darker = picture.copy()
         darker[int(y - half):int(y + half) + 1, int(x - half):int(x + half) + 1] = 110
-        shade = skin(darker, landmarks)[len(PLACES):]
-        assert np.argmin(shade) == place and shade[place] == pytest.approx(-30, abs=8) and abs(shade.sum()) < 1e-3
+        shade = skin(darker, landmarks)[len(PLACES):2 * len(PLACES)] - 140
+        assert np.argmin(shade) == place and shade[place] == pytest.approx(-30, abs=8)
 
-    def test_exposure_is_no_sign(self, landmarks):
+    def test_exposure_moves_every_shade_alike(self, landmarks):
         picture = np.random.default_rng(0).integers(60, 160, (256, 256, 3), np.uint8)
-        np.testing.assert_allclose(skin(picture + np.uint8(40), landmarks), skin(picture, landmarks), atol=0.2)
+        wanted = skin(picture, landmarks) + np.repeat([0, 40, 0], len(PLACES))
+        np.testing.assert_allclose(skin(picture + np.uint8(40), landmarks), wanted, atol=0.2)
+
+    @pytest.mark.parametrize("place", range(len(PLACES)))
+    def test_a_strand_of_hair_is_neither_line_nor_shade(self, landmarks, place):
+        """Dark hair over a quarter of a place: what is left of it looks as it did, and less of it is seen. A furrow of the same width counts."""
+        x, y = places(landmarks)[0][place].astype(int)
+        plain = np.random.default_rng(1).integers(135, 146, (256, 256, 3), np.uint8)
+        hair, furrow = plain.copy(), plain.copy()
+        hair[y - 16:y + 17, x - 2:x + 3], furrow[y - 16:y + 17, x - 2:x + 3] = 20, 95
+        before, after, lined = (skin(p, landmarks).reshape(3, -1)[:, place] for p in (plain, hair, furrow))
+        assert abs(after[0] - before[0]) < 0.5 and abs(after[1] - before[1]) < 1 and 0.2 < after[2] < 0.8
+        assert lined[0] > before[0] + 6 and lined[2] == 1
 
     def test_a_waves_strength_is_its_rms(self, landmarks):
         """A sine of amplitude a through the difference of Gaussians: a / sqrt 2 times exp(-w^2 / 2) - exp(-8 w^2)."""
@@ -143,6 +160,55 @@ class TestSkin:
         picture = np.repeat(np.tile(wave, (256, 1))[..., None], 3, 2).round().astype(np.uint8)
         wanted = a / np.sqrt(2) * (np.exp(-(w**2) / 2) - np.exp(-8 * w**2))
         assert skin(picture, landmarks)[0] == pytest.approx(wanted, rel=0.08)
+
+
+class TestSigns:
+    COUNT = len(PLACES)
+
+    @pytest.fixture
+    def rng(self):
+        return np.random.default_rng(4)
+
+    def set_of(self, rng, shade=0.0, seen=1.0, geometry=0.0, n=40):
+        """Features of n faces as `skin` gives them: lines 4, shade 120, both of a spread of 2; geometry (9,) before them, of a spread of 1."""
+        found = Moments()
+        for _ in range(n):
+            surface = np.stack([rng.normal(4, 2, self.COUNT), rng.normal(120, 2, self.COUNT) + shade, np.zeros(self.COUNT) + seen])
+            found.add(np.concatenate([rng.normal(0, 1, 9) + geometry, surface.ravel()]))
+        return found
+
+    def test_a_place_that_one_set_hides_is_not_compared(self, rng):
+        """30 levels darker in one place: 900 of distance, less what the mean shade of the places takes up; nothing when hair covers it."""
+        shade, hidden = np.eye(self.COUNT)[2] * -30, 1 - 0.7 * np.eye(self.COUNT)[2]
+        seed = rng.integers(1 << 30)
+        plain, darker, covered = (self.set_of(np.random.default_rng(seed), *v) for v in ((0, 1), (shade, 1), (shade, hidden)))
+        skins = [m.mapped(np.eye(9 + 3 * self.COUNT)[9:]) for m in (plain, darker, covered)]
+        assert set_distance("skin", skins[1], skins[0]) == pytest.approx(900 * (1 - 1 / self.COUNT), rel=1e-6)
+        assert set_distance("skin", skins[2], skins[0]) == pytest.approx(0, abs=1e-6) == set_distance("skin", skins[0], skins[2])
+        assert set_distance("signs", covered, plain) == pytest.approx(0, abs=1e-6)
+
+    def test_the_plate_decides_what_is_compared(self, rng):
+        """An edit that darkens a place until it looks like hair is not let off."""
+        shade, hidden = np.eye(self.COUNT)[2] * -80, 1 - np.eye(self.COUNT)[2]
+        plate, edit = self.set_of(rng), self.set_of(rng, shade, hidden)
+        assert set_distance("signs", edit, plate, filmed=plate) > set_distance("signs", edit, plate) + 300
+
+    def test_both_kinds_count_in_their_own_spread(self, rng):
+        """Geometry by 3 of its standard deviations, or one shade by 3 of its own (6 levels): 9 each, but for what the mean shade takes up."""
+        seed = rng.integers(1 << 30)
+        plain, moved, shaded = (self.set_of(np.random.default_rng(seed), *v, n=4000)
+                                for v in ((0,), (0, 1, 3 * np.eye(9)[4]), (6 * np.eye(self.COUNT)[1],)))
+        assert set_distance("signs", moved, plain) == pytest.approx(9, rel=0.1)
+        assert set_distance("signs", shaded, plain) == pytest.approx(9, rel=0.15)
+
+    def test_too_little_skin(self, rng):
+        bearded = self.set_of(rng, seen=np.eye(self.COUNT)[0])
+        assert set_distance("signs", bearded, self.set_of(rng)) is None
+
+    def test_features_of_a_face(self, rng):
+        landmarks = rng.uniform(20, 236, (478, 3))
+        found = signs(np.full((256, 256, 3), 140, np.uint8), landmarks[:, :2], landmarks)
+        np.testing.assert_array_equal(found["signs"], np.concatenate([found["geometry"], found["skin"]]))
 
 
 class TestFace:
