@@ -20,6 +20,7 @@ from .parallel import ordered_map
 from .progress import Reporter
 from .rendering.raster import rasterise
 from .slide import Slide
+from .texture import vertex_of_uv
 from .visibility import facing
 
 CHECKS = 36
@@ -33,8 +34,7 @@ class CheckerOverlay:
 
     def __init__(self, model: FaceModel, solve: Solve):
         self.model, self.solve = model, solve
-        self.vertex_of_uv = np.zeros(len(model.uv), np.int64)
-        self.vertex_of_uv[model.uv_triangles.ravel()] = model.triangles.ravel()
+        self.vertex_of_uv = vertex_of_uv(model)
 
     def draw(self, rgb: np.ndarray, index: int) -> np.ndarray:
         """(H, W, 3) uint8 with the mesh of a frame over it; the plate itself where the frame is not solved."""

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -15,16 +16,21 @@ from ..mesh.model import FaceModel
 from ..mesh.shot import Shot, Solve, Track
 from .filmed import filmed
 from .media import PlateReader, display8
+from .memo import once_per_model
 from .parallel import ordered_map
 from .progress import Reporter, reported
 from .rendering import PlateRenderer, prepare
-from .rendering.raster import rasterise
+from .rendering.raster import visible
 from .visibility import shot_trust
 
 SIZE = 1024
 SAMPLES = 15
 MIRROR_REACH = 64
 """The part of a texture's size over which mirrored colours are fitted to those around them: 1 / 64."""
+COARSE = 4
+"""By how much smaller the pictures are in which that is done."""
+BLOCK = 16384
+"""Texels of which a thread takes the median at a time."""
 EARLY_MOST = 256 << 20
 """Bytes of pictures that may wait for the end of a solve."""
 FACING = 0.25
@@ -36,25 +42,9 @@ class Unwrapper:
 
     def __init__(self, model: FaceModel, size: int = SIZE):
         self.model, self.size = model, size
-        # One vertex may stand at several UVs (seams): rasterise in UV space over UV points, carrying what their vertices have.
-        self.vertex_of_uv = np.zeros(len(model.uv), np.int64)
-        self.vertex_of_uv[model.uv_triangles.ravel()] = model.triangles.ravel()
-        self.xy = np.stack([model.uv[:, 0] * size, (1 - model.uv[:, 1]) * size], 1).astype(np.float32)
-        self.inside, self._corners, self._weights = self._texels()
+        self.xy = _uv_texels(model, size)
+        self.inside, self._corners, self._weights = _texels(model, size)
         """(M,) texels of the face in the flattened texture."""
-
-    def _texels(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The face's texels (M,), the vertices around each (M, 3) and their shares (M, 3): the same for every frame."""
-        t = self.model.uv_triangles
-        share = np.tile(np.eye(3, dtype=np.float32)[:, 1:], (len(t), 1))
-        number = np.repeat(np.arange(len(t), dtype=np.float32), 3)
-        out, z = np.zeros((self.size, self.size, 3), np.float32), np.full((self.size, self.size), np.inf, np.float32)
-        alone = np.arange(3 * len(t), dtype=np.int32).reshape(-1, 3)
-        rasterise(self.xy[t.ravel()], np.zeros(3 * len(t), np.float32), alone, np.concatenate([number[:, None], share], 1), out, z, 0.0)
-        inside = np.flatnonzero(np.isfinite(z))
-        found = out.reshape(-1, 3)[inside]
-        weights = np.stack([1 - found[:, 1] - found[:, 2], found[:, 1], found[:, 2]], 1)
-        return inside, self.vertex_of_uv[t[np.rint(found[:, 0]).astype(int)]].astype(np.int32), weights
 
     def only(self, mask: np.ndarray) -> Unwrapper:
         """The same for some texels, mask (size, size) bool: `inside` holds those of the face that it has."""
@@ -73,14 +63,6 @@ class Unwrapper:
         out, there = np.zeros((self.size**2, values.shape[1]), np.float32), np.zeros(self.size**2, bool)
         out[self.inside], there[self.inside] = self.blend(values), True
         return out.reshape(self.size, self.size, -1), there.reshape(self.size, self.size)
-
-    def mirror(self) -> np.ndarray:
-        """(size, size, 2) float32: where the other half of the face has the texel that this one mirrors, in texels of the same texture."""
-        from scipy.spatial import cKDTree  # a tenth of a second that no bake needs
-        _, partner = cKDTree(self.model.mean).query(self.model.mean * np.array([-1, 1, 1], np.float32))
-        uv = np.zeros((self.model.vertex_count, 2), np.float32)
-        uv[self.vertex_of_uv] = self.xy
-        return self.carry(uv[partner])[0] - 0.5
 
     def texels(self, rgb: np.ndarray, xy: np.ndarray, points: np.ndarray, hidden: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """What `__call__` gives, at the texels of `inside` alone: (M, 3) of the frame's type, and (M,) float32 in 0..1."""
@@ -112,6 +94,38 @@ class Unwrapper:
         texture, seen = np.zeros((self.size**2, 3), rgb.dtype), np.zeros(self.size**2, np.float32)
         texture[self.inside], seen[self.inside] = values, weights
         return texture.reshape(self.size, self.size, 3), seen.reshape(self.size, self.size)
+
+
+def _uv_texels(model: FaceModel, size: int) -> np.ndarray:
+    """(U, 2) float32: the model's UV points in a texture, texels, y down."""
+    return np.stack([model.uv[:, 0] * size, (1 - model.uv[:, 1]) * size], 1).astype(np.float32)
+
+
+def vertex_of_uv(model: FaceModel) -> np.ndarray:
+    """(U,): one vertex may stand at several UV points (seams)."""
+    found = np.zeros(len(model.uv), np.int64)
+    found[model.uv_triangles.ravel()] = model.triangles.ravel()
+    return found
+
+
+@once_per_model
+def _texels(model: FaceModel, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The face's texels (M,) of a texture, the vertices around each (M, 3) and their shares (M, 3): rasterised in UV space over UV points."""
+    t = model.uv_triangles
+    surface = visible(_uv_texels(model, size), np.zeros(len(model.uv)), t, (size, size), 0.0)
+    inside = np.flatnonzero(surface.mask)
+    second, third = surface.weights.reshape(-1, 2)[inside].T
+    return inside, vertex_of_uv(model)[t[surface.faces.ravel()[inside]]].astype(np.int32), np.stack([1 - second - third, second, third], 1)
+
+
+@once_per_model
+def mirror_map(model: FaceModel, size: int) -> np.ndarray:
+    """(size, size, 2) float32: where the other half of the face has the texel that this one mirrors, in texels of the same texture."""
+    from scipy.spatial import cKDTree  # a tenth of a second that no bake needs
+    _, partner = cKDTree(model.mean).query(model.mean * np.array([-1, 1, 1], np.float32))
+    uv = np.zeros((model.vertex_count, 2), np.float32)
+    uv[vertex_of_uv(model)] = _uv_texels(model, size)
+    return Unwrapper(model, size).carry(uv[partner])[0] - 0.5
 
 
 @numba.njit(cache=True, nogil=True)
@@ -150,7 +164,8 @@ class EarlyFrames:
         self._pool = ThreadPoolExecutor(1, "mien-early")
         size = shot.plate.width * shot.plate.height * 3
         self._frames = self._pool.submit(lambda: list(self._read(_evenly(found)))) if shots * SAMPLES * size <= EARLY_MOST else None
-        self._pool.submit(prepare, model)
+        for make in (lambda: prepare(model), lambda: mirror_map(model, SIZE)):
+            self._pool.submit(make)
 
     def __enter__(self) -> EarlyFrames:
         return self
@@ -181,46 +196,50 @@ def shot_texture(shot: Shot, model: FaceModel, track: Track, solve: Solve, early
     def unwrapped(chosen: tuple[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         index, rgb = chosen
         xy, offset, points = filmed(renderer, solve, track, trust, index)
-        texture, visible = unwrap(rgb, xy + offset, points, trust.hidden(index))
-        return texture, visible > 0.5
+        texels, visible = unwrap.texels(rgb, xy + offset, points, trust.hidden(index))
+        return texels, visible > 0.5
 
-    textures, seen = zip(*reported(ordered_map(unwrapped, early.chosen(solve.solved)), report, "texture", min(SAMPLES, int(solve.solved.sum()))))
-    result, known = median_seen(np.stack(textures), np.stack(seen))
-    result, known = fill_mirrored(result, known, unwrap.mirror())
+    texels, seen = zip(*reported(ordered_map(unwrapped, early.chosen(solve.solved)), report, "texture", min(SAMPLES, int(solve.solved.sum()))))
+    result, known = np.zeros((SIZE * SIZE, 3), np.float32), np.zeros(SIZE * SIZE, bool)
+    result[unwrap.inside], known[unwrap.inside] = median_seen(texels, seen)
+    result, known = fill_mirrored(result.reshape(SIZE, SIZE, 3), known.reshape(SIZE, SIZE), mirror_map(model, SIZE))
     return fill_outwards(np.clip(np.round(result), 0, 255).astype(np.uint8), known)
 
 
-def median_seen(textures: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Median over time of (n, S, S, 3) uint8 where (n, S, S) bool `seen` says so: (S, S, 3) float32, and where there is any, (S, S) bool."""
-    result = np.zeros(textures.shape[1:], np.float32)
-    _median_seen(textures, seen, result)
-    return result, seen.any(0)
+def median_seen(texels: Sequence[np.ndarray], seen: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Median over time of n times (M, 3) uint8 where (M,) bool `seen` says so: (M, 3) float32, and where there is any, (M,) bool."""
+    result = np.zeros(texels[0].shape, np.float32)
+
+    def part(start: int) -> None:
+        block = slice(start, start + BLOCK)
+        _median_seen(np.stack([t[block] for t in texels]), np.stack([s[block] for s in seen]), result[block])
+
+    deque(ordered_map(part, range(0, len(result), BLOCK)), 0)
+    return result, np.any(seen, axis=0)
 
 
 @numba.njit(cache=True, nogil=True)
-def _median_seen(textures, seen, result):
-    count, height, width, channels = textures.shape
-    values = np.zeros(count, np.uint8)
-    for i in range(height):
-        for j in range(width):
-            for c in range(channels):
-                n = 0
-                for t in range(count):
-                    if seen[t, i, j]:
-                        value, at = textures[t, i, j, c], n
-                        while at > 0 and values[at - 1] > value:  # sorted as they come: they are few
-                            values[at] = values[at - 1]
-                            at -= 1
-                        values[at] = value
-                        n += 1
-                if n:
-                    result[i, j, c] = np.float32(0.5) * (np.float32(values[(n - 1) // 2]) + np.float32(values[n // 2]))
+def _median_seen(texels, seen, result):
+    values = np.zeros(len(texels), np.uint8)
+    for m in range(len(result)):
+        for c in range(3):
+            n = 0
+            for t in range(len(texels)):
+                if seen[t, m]:
+                    value, at = texels[t, m, c], n
+                    while at > 0 and values[at - 1] > value:  # sorted as they come: they are few
+                        values[at] = values[at - 1]
+                        at -= 1
+                    values[at] = value
+                    n += 1
+            if n:
+                result[m, c] = np.float32(0.5) * (np.float32(values[(n - 1) // 2]) + np.float32(values[n // 2]))
 
 
 def fill_mirrored(texture: np.ndarray, known: np.ndarray, mirror: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give unknown texels the colour of their mirror image, where that is known, and say what is known then.
 
-    texture (S, S, 3) float32, known (S, S) bool, mirror see Unwrapper.mirror. What the two sides differ by at the nearest known texels is made up
+    texture (S, S, 3) float32, known (S, S) bool, mirror see `mirror_map`. What the two sides differ by at the nearest known texels is made up
     for, so that the lit side fits into the dark one, at a nostril as on a cheek.
     """
     other = cv2.remap(texture, mirror[..., 0], mirror[..., 1], cv2.INTER_LINEAR)
@@ -229,11 +248,15 @@ def fill_mirrored(texture: np.ndarray, known: np.ndarray, mirror: np.ndarray) ->
     border = known & there & (cv2.dilate(take.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0)
     if not take.any() or not border.any():
         return texture, known
-    weight = cv2.GaussianBlur(border.astype(np.float32), (0, 0), len(known) / MIRROR_REACH)[..., None]
-    differs = cv2.GaussianBlur((texture - other) * border[..., None], (0, 0), len(known) / MIRROR_REACH)
-    near = weight > 1e-4
-    offset = np.where(near, differs / np.maximum(weight, 1e-4), (texture - other)[border].mean(0))
-    return np.where(take[..., None], np.clip(other + offset, 0, 255), texture), known | take
+    differs = np.where(border[..., None], texture - other, 0)
+    small = (max(known.shape[1] // COARSE, 1), max(known.shape[0] // COARSE, 1))  # so wide a blur needs no more
+    spread = np.concatenate([differs, border[..., None].astype(np.float32)], 2)
+    spread = cv2.GaussianBlur(cv2.resize(spread, small, interpolation=cv2.INTER_AREA), (0, 0), small[0] / MIRROR_REACH)
+    spread = cv2.resize(spread, known.shape[::-1], interpolation=cv2.INTER_LINEAR)[take]
+    offset = np.where(spread[:, 3:] > 1e-4, spread[:, :3] / np.maximum(spread[:, 3:], 1e-4), differs[border].mean(0))
+    filled = texture.copy()
+    filled[take] = np.clip(other[take] + offset, 0, 255)
+    return filled, known | take
 
 
 def fill_outwards(texture: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -123,9 +123,9 @@ def truncated(path: Path, have: int, promised: int) -> MienError:
                      "copy it again from the camera or export it again.")
 
 
-def pixel_kind(stream: VideoStream) -> tuple[str, int, bool]:
-    """(format to convert to, bits of the plate, alpha) for a stream's pixel format."""
-    layout = av.VideoFormat(stream.codec_context.pix_fmt or "yuv420p")
+def pixel_kind(name: str) -> tuple[str, int, bool]:
+    """(format to convert to, bits of the plate, alpha) for a pixel format."""
+    layout = av.VideoFormat(name)
     alpha = any(c.is_alpha for c in layout.components)
     deep = max(c.bits for c in layout.components) > 8
     if deep:

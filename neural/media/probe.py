@@ -91,7 +91,7 @@ def _probe_movie(path: Path, first_frame: int, fps: tuple[int, int] | None) -> P
         except (av.error.FFmpegError, OSError, StopIteration) as error:
             raise truncated(path, 0, count) from error
         quarter, _ = turns(frame)
-        _, bits, alpha = pixel_kind(stream)
+        _, bits, alpha = pixel_kind(frame.format.name)
         width, height = (frame.height, frame.width) if quarter % 2 else (frame.width, frame.height)
     if fps is not None and Fraction(*fps) != rate:
         raise MienError(f"{path} runs at {rate} frames a second, not {Fraction(*fps)}; leave the frame rate out for movies.")

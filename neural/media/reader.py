@@ -24,6 +24,7 @@ from av.video.stream import VideoStream
 
 from ...mesh.errors import MienError
 from ...mesh.shot import Plate
+from .kept import KeptFrames, frames_kept
 from .movie import NO_TIMES, FrameIndex, formats, index_frames, open_movie, origin_seconds, pixel_kind, truncated, turns, upright, video_stream
 from .probe import fingerprint
 from .stills import parse_pattern, read_still
@@ -53,6 +54,7 @@ class PlateReader:
         self.path, self.plate = Path(path), plate
         self._index: FrameIndex | None = None
         self._origin = 0.0
+        self._kept: KeptFrames = frames_kept(plate)
         if plate.fingerprint and fingerprint(self.path, plate) != plate.fingerprint:
             raise MienError(f"{self.path} has changed since it was tracked; track the plate again.")
 
@@ -104,24 +106,18 @@ class PlateReader:
 
     def _movie(self, start: int, stop: int, only: frozenset[int] | None = None) -> Iterator[Frame]:
         """`only`: frames that are handed out; the others are decoded, not converted."""
-        index = self._frame_index()
-        with open_movie(self.path) as container:
-            stream = video_stream(self.path, container)
-            form = pixel_kind(stream)[0]
-            tick, rate, turn = float(stream.time_base), float(self.plate.rate), None
-            converter = VideoReformatter()  # one for all frames: setting it up costs as much as a conversion
-            guessed = bool(formats(container) & NO_TIMES)
-            following = start
+        turn, converter = None, VideoReformatter()  # one for all frames: setting it up costs as much as a conversion
+        following = start
+        with contextlib.closing(self._shown(start)) as shown:
             try:
-                for position, frame in self._decoded(container, stream, index, start):
+                for position, time, frame in shown:
                     if position < following:
                         continue
                     if position > following:
                         break
                     if only is None or position in only:
                         turn = turns(frame) if turn is None else turn
-                        pixels = upright(converter.reformat(frame, format=form).to_ndarray(), turn)
-                        time = position / rate if guessed or frame.pts is None else frame.pts * tick - self._origin
+                        pixels = upright(converter.reformat(frame, format=pixel_kind(frame.format.name)[0]).to_ndarray(), turn)
                         yield Frame(position, time, self._checked(pixels, position))
                     following += 1
                     if following >= stop:
@@ -129,6 +125,22 @@ class PlateReader:
             except (av.error.FFmpegError, OSError) as error:
                 raise truncated(self.path, following, self.plate.frame_count) from error
             raise truncated(self.path, following, self.plate.frame_count)
+
+    def _shown(self, start: int) -> Iterator[tuple[int, float, VideoFrame]]:
+        """(position, seconds, frame) from `start` or a frame before it on: those in memory, then those of the file."""
+        position = start
+        while (known := self._kept.get(position)) is not None:
+            yield position, *known
+            position += 1
+        index = self._frame_index()
+        with open_movie(self.path) as container:
+            stream = video_stream(self.path, container)
+            tick, rate = float(stream.time_base), float(self.plate.rate)
+            guessed = bool(formats(container) & NO_TIMES)
+            for place, frame in self._decoded(container, stream, index, position):
+                time = place / rate if guessed or frame.pts is None else frame.pts * tick - self._origin
+                self._kept.offer(place, time, frame)
+                yield place, time, frame
 
     def _decoded(self, container: av.container.InputContainer, stream: VideoStream, index: FrameIndex,
                  start: int) -> Iterator[tuple[int, VideoFrame]]:

@@ -119,8 +119,7 @@ def _read_dpx(path: Path) -> np.ndarray:
     check_file(path)
     try:
         with path.open("rb") as file, av.open(file, format="dpx_pipe") as container:
-            stream = container.streams.video[0]
-            form = pixel_kind(stream)[0]
-            return np.ascontiguousarray(next(container.decode(stream)).to_ndarray(format=form))
+            frame = next(container.decode(container.streams.video[0]))
+            return np.ascontiguousarray(frame.to_ndarray(format=pixel_kind(frame.format.name)[0]))
     except (av.error.FFmpegError, OSError, StopIteration, ValueError, IndexError) as error:
         raise MienError(f"{path} is no readable DPX picture; render or copy that frame again.") from error

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
 from ...mesh.model import FaceModel
+from ..memo import once_per_model
 from ..parallel import WORKERS, ordered_map
 
 EYE_RINGS = ((0.14, 0.7, 0.5), (0.34, 0.3, 0.12), (0.7, 0.05, 0.0), (1.0, 0.0, 0.0))
@@ -165,9 +164,6 @@ def _matrix(rows: list[dict[int, float]], V: int) -> sp.csr_matrix:
     return sp.csr_matrix((d, (r, c)), shape=(len(rows), V))
 
 
-_LOCKS: OrderedDict[str, sp.csr_matrix] = OrderedDict()
-LOCKS_KEPT = 4
-"""Face models whose lock stays in memory (3 MB for the default one): a shot's stages follow each other in one process."""
 LEAST_WEIGHT = 1e-4
 """Below this a landmark does not count for a vertex: nine of ten do not, and landmarks 3 pixels off move no vertex by 1/200 of a pixel that way."""
 
@@ -177,17 +173,13 @@ def prepare(model: FaceModel) -> None:
     _lock(model)
 
 
+@once_per_model
 def _lock(model: FaceModel) -> sp.csr_matrix:
-    """`_smooth_interpolation` (V, L), made once a process for each model; read-only."""
-    found = _LOCKS.get(model.hash)
-    if found is None:
-        weights = _smooth_interpolation(model)
-        weights[np.abs(weights) < LEAST_WEIGHT] = 0
-        found = sp.csr_matrix(weights)
-        found.data.flags.writeable = False
-        _LOCKS[model.hash] = found
-        while len(_LOCKS) > LOCKS_KEPT:
-            _LOCKS.popitem(last=False)
+    """`_smooth_interpolation` (V, L), 3 MB for the default model; read-only."""
+    weights = _smooth_interpolation(model)
+    weights[np.abs(weights) < LEAST_WEIGHT] = 0
+    found = sp.csr_matrix(weights)
+    found.data.flags.writeable = False
     return found
 
 

@@ -235,7 +235,8 @@ def program(body: str) -> list[str]:
         def job(params, report):
         {body}
         cli.JOBS = {{"solve": job}}
-        sys.exit(cli.main(["solve", "s.mien"]))
+        sys.argv[1:] = ["solve", "s.mien"]
+        cli.entry()
     """).format(body=textwrap.indent(textwrap.dedent(body), "    "))]
 
 

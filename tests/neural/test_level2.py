@@ -23,7 +23,7 @@ from mien.neural.mouth.model import fit_mouth
 from mien.neural.progress import Silent
 from mien.neural.rendering import FaceLayer
 from mien.neural.rendering.raster import visible
-from mien.neural.texture import Unwrapper, fill_mirrored
+from mien.neural.texture import Unwrapper, fill_mirrored, mirror_map
 from mien.tests.neural.portraits import FRAMES
 
 
@@ -129,7 +129,7 @@ def test_groups_share_out_all_directions_and_their_places(face):
 
 def test_the_mirror_finds_the_other_cheek(face):
     unwrap = Unwrapper(face, 256)
-    mirror, inside = unwrap.mirror(), unwrap.carry(np.ones((face.vertex_count, 1), np.float32))[1]
+    mirror, inside = mirror_map(face, 256), unwrap.carry(np.ones((face.vertex_count, 1), np.float32))[1]
     x = unwrap.carry(face.mean[:, :1])[0][..., 0]
     across = cv2.remap(x, mirror[..., 0], mirror[..., 1], cv2.INTER_LINEAR)
     core = cv2.erode(inside.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mien.mesh.errors import MienError
-from mien.neural.media import PlateReader, probe_plate, write_exr, write_png
+from mien.neural.media import PlateReader, keep_frames, kept, probe_plate, write_exr, write_png
 
 
 def picture(i: int, width: int = 64, height: int = 48, channels: int = 3) -> np.ndarray:
@@ -104,6 +104,45 @@ def test_chosen_frames_are_the_same_frames(tmp_path, indices):
     for frame in got:
         want = reader.frame(frame.index)
         assert frame.time == want.time and np.array_equal(frame.pixels, want.pixels)
+
+
+@pytest.mark.parametrize("room", [0, 9, 100])
+def test_frames_wait_in_memory_for_the_next_stage(tmp_path, monkeypatch, room):
+    """The same frames with the same times, and what was kept needs the file no more."""
+    path = movie(tmp_path / "clip.mp4", fps=Fraction(24000, 1001))
+    plate = probe_plate(path)
+    expected = list(PlateReader(path, plate).frames())
+    with av.open(str(path)) as container:
+        size = sum(plane.buffer_size for plane in next(container.decode(video=0)).planes)
+    monkeypatch.setattr(kept, "MOST", room * size)
+    with keep_frames():
+        reader, other = PlateReader(path, plate), PlateReader(path, plate)
+        for frames in (reader.frames(), reader.frames(), other.frames(4, 17), other.chosen([0, 8, 9, 10, 19])):
+            for frame in frames:
+                assert frame.time == expected[frame.index].time and np.array_equal(frame.pixels, expected[frame.index].pixels)
+        assert [f.index for f in other.chosen([0, 8, 9, 10, 19])] == [0, 8, 9, 10, 19]
+        path.unlink()
+        there = sum(1 for _ in reader.frames(0, min(room, 20)))
+        assert there == min(room, 20)
+        if there < 20:
+            with pytest.raises(MienError, match="does not exist"):
+                list(reader.frames())
+
+
+def test_frames_of_one_movie_alone_are_kept_and_not_for_ever(tmp_path):
+    one, two = movie(tmp_path / "one.mp4"), movie(tmp_path / "two.mp4", frames=12)
+    plates = probe_plate(one), probe_plate(two)
+    with keep_frames():
+        first, second = PlateReader(one, plates[0]), PlateReader(two, plates[1])
+        assert len(list(first.frames())) == 20 and len(list(second.frames())) == 12
+        two.unlink()
+        with pytest.raises(MienError, match="does not exist"):
+            list(second.frames())
+    later = PlateReader(one, plates[0])
+    list(later.frames())
+    one.unlink()
+    with pytest.raises(MienError, match="does not exist"):
+        list(later.frames())
 
 
 def test_a_seek_decodes_little(tmp_path, monkeypatch):
