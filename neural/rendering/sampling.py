@@ -57,10 +57,12 @@ def _surroundings(plate: np.ndarray, box: tuple[int, int, int, int], field: np.n
     outside = max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0)
     if any(outside):
         part = cv2.copyMakeBorder(part, *outside, cv2.BORDER_REPLICATE)
-    if channels < 4:
+    if channels == 3:
+        part = cv2.cvtColor(part, cv2.COLOR_RGB2RGBA)
+    elif channels < 3:
         full = np.zeros((*part.shape[:2], 4), part.dtype)
         full[..., :channels] = part.reshape(*part.shape[:2], channels)
-        part = full if channels != 3 else cv2.cvtColor(part, cv2.COLOR_RGB2RGBA)
+        part = full
     return np.ascontiguousarray(part), left, top
 
 
