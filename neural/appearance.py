@@ -37,7 +37,7 @@ from .rendering import PlateRenderer
 from .texture import Unwrapper
 from .visibility import LandmarkTrust, shot_trust
 
-APPEARANCE_VERSION = 10
+APPEARANCE_VERSION = 11
 """Raise it when the same shot gives other models."""
 SAMPLES = 75
 """Frames that the skin is learnt from at most, so that memory does not grow with the clip."""

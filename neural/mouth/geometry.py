@@ -30,6 +30,8 @@ UPPER_FADE, LOWER_FADE = (0.35, 0.85), (0.15, 0.65)
 """Way from the upper lip to the lower over which the upper half ends, and over which the lower half begins."""
 RIM = 7
 """Texels, across, of the brush with which what is seen of the inside grows over the lips: where exactly they end is for the model to tell."""
+LIP_SHARE = 0.5
+"""How much the lower lip's middle tells of where the jaw is, the rest being told by the coefficients: the one is soft, the others are noisy."""
 BESIDE = 40
 """Pixels of the picture beside the lips that belong to it."""
 AROUND = 64, 32
@@ -88,6 +90,7 @@ class MouthGeometry:
         """Crop pixels a metre."""
         centre = self._neutral[np.concatenate([upper, lower]), :2].mean(0)
         self._origin = centre - np.array([WIDTH / 2, ABOVE * HEIGHT]) / self.scale
+        self._lip_at_rest = (self._neutral[self.lower_middle, :2].mean(0) - self._origin) * self.scale
 
     def mesh_points(self, xy: np.ndarray) -> np.ndarray:
         """(V, 2) -> (V + extra, 2): with the points between the lips."""
@@ -97,15 +100,18 @@ class MouthGeometry:
         """(n, 2) crop pixels of the ring on the face that looks straight ahead: l' of section 3.5.2."""
         return (self._neutral[self.ring, :2] + (beta.astype(np.float64) @ self._ring_moves).reshape(-1, 2) - self._origin) * self.scale
 
-    def _jaw(self, beta: np.ndarray) -> np.ndarray:
-        return beta.astype(np.float64) @ self._chin_moves * self.scale
+    def _jaw(self, homography: np.ndarray, beta: np.ndarray, xy: np.ndarray) -> np.ndarray:
+        """(2,) crop pixels by which the jaw left its rest: chin of the coefficients and middle of the filmed lower lip."""
+        chin = beta.astype(np.float64) @ self._chin_moves * self.scale
+        lip = carry(homography, xy[self.lower_middle]).mean(0) - self._lip_at_rest
+        return chin + LIP_SHARE * (lip - chin)
 
     def pose(self, beta: np.ndarray, xy: np.ndarray) -> MouthPose | None:
         """The mouth of a frame as filmed: beta (B,), xy (V, 2) the vertices on the picture; None where they fit no projective transform."""
         homography, _ = cv2.findHomography(xy[self.ring].astype(np.float64), self._frontal(beta), 0)
         if homography is None or not np.isfinite(homography).all():
             return None
-        return self._described(homography, xy, self._jaw(beta))
+        return self._described(homography, xy, self._jaw(homography, beta, xy))
 
     def edited(self, filmed: MouthPose, before: np.ndarray, after: np.ndarray) -> MouthPose:
         """The same frame with its vertices (V, 2) moved: an edit moves lips and jaw, not the head."""
