@@ -84,7 +84,7 @@ def tell_solve(summary: dict[str, Any], terminal: Console) -> None:
         error += f", less each landmark's own offset; {summary['mesh'] * 100:.2f} % with it"
     terminal.say(f"reprojection  {error}")
     if summary.get("photometric"):
-        terminal.say("refined       on the plate's pixels, by their own gradients, on the processor")
+        terminal.say(f"refined       on the plate's pixels, by {summary['photometric']}")
     terminal.say(f"focal length  {summary['focal']:.0f} px ({summary['focal_mm']:.1f} mm on a 36 mm wide sensor)")
     if lids := summary.get("lids"):
         terminal.say(f"lids          as on the plate in {lids['agree'] * 100:.1f} % of eyes and frames; {lids['closed']} closed, "

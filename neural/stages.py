@@ -101,11 +101,12 @@ def solve_together(folders: Sequence[Path], *, model: str = "default", focal_mm:
     with contextlib.ExitStack() as reading:
         early = [reading.enter_context(EarlyFrames(shot, given.track.found, face_model, len(shots))) for shot, given in zip(shots, footage)]
         for shot, given, frames, result in zip(shots, footage, early, solve_shots(face_model, footage, report, alpha=alpha)):
+            by = ""
             if photometric:
                 from .solving.photometric import refine
                 plate = PlateReader(shot.plate_path, shot.plate)
-                result = refine(face_model, given, result, plate, shot_trust(shot, given.track, result), report)
-            shot.settings["photometric"] = photometric
+                result, by = refine(face_model, given, result, plate, shot_trust(shot, given.track, result), report)
+            shot.settings["photometric"] = by
             shot.model, shot.model_hash, shot.camera = model, face_model.hash, result.camera
             texture = shot_texture(shot, face_model, given.track, result, frames, report)
             shot.settings["glasses_seen"] = glasses_score(texture, face_model) > GLASSES_THRESHOLD
@@ -147,11 +148,11 @@ def _identity_of(folder: Path, model: FaceModel) -> np.ndarray:
 
 def solve_summary(shot: Shot) -> dict:
     """What `mien solve` prints: frames, solved, reprojection (median of frames, parts of the eye distance), mesh (the same, the landmarks'
-    own offsets not taken off), photometric (whether refined so), focal in px and mm, lids (`blink_agreement`), cuts, lost."""
+    own offsets not taken off), photometric (refined on the plate by what; "" if not), focal in px and mm, lids (`blink_agreement`), cuts, lost."""
     result, track, model = Solve.load(shot), Track.load(shot), load_model(shot.model)
     solved = result.solved
     return {"frames": len(solved), "solved": int(solved.sum()), "reprojection": float(np.median(result.reprojection[solved])),
-            "mesh": mesh_misfit(model, track, result), "photometric": bool(shot.settings.get("photometric")),
+            "mesh": mesh_misfit(model, track, result), "photometric": shot.settings.get("photometric") or "",
             "lids": blink_agreement(model, track.landmarks, result),
             "focal": result.camera.focal, "focal_mm": result.camera.focal * SENSOR / max(shot.plate.width, shot.plate.height),
             "cuts": [shot.frame_number(int(c)) for c in result.cuts], "lost": [shot.frame_number(int(i)) for i in np.flatnonzero(~solved)]}

@@ -7,6 +7,7 @@ Each vertex v has an albedo, each frame a light (`lighting.py`); the frame shoul
 
 This is least squares on the image's own gradients, so no renderer has to be differentiated. The albedo is what the vertices show in the median
 over the shot, so it is as sharp and as noisy as the plate is. The terms are added to those of landmarks, priors and time, which stay.
+On a graphics card with nvdiffrast the pixels are compared instead (`rasterised.py`).
 """
 
 from __future__ import annotations
@@ -64,10 +65,11 @@ class Pictures:
 class Skin:
     """The compared vertices of one person, and their colours on frames."""
 
-    def __init__(self, model: FaceModel, alpha: np.ndarray):
+    def __init__(self, model: FaceModel, alpha: np.ndarray, whole: bool = False):
         border = set(map(int, model.loops["border"])) if "border" in model.loops else set()
         inner = np.array([v for v in range(model.vertex_count) if v not in border])
-        self.vertices = inner[np.unique(np.linspace(0, len(inner) - 1, VERTICES).round().astype(int))]
+        some = inner[np.unique(np.linspace(0, len(inner) - 1, VERTICES).round().astype(int))]
+        self.vertices = np.arange(model.vertex_count) if whole else some
         neutral = model.neutral(alpha).astype(np.float64)
         self.neutral = neutral[self.vertices]
         self.directions = model.expression[:, self.vertices].astype(np.float64)
@@ -148,11 +150,13 @@ def softened(crop: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def refine(model: FaceModel, footage: Footage, old: Solve, reader: PlateReader, trust: LandmarkTrust, report: Reporter,
-           settings: SolveSettings = SolveSettings()) -> Solve:
-    """`old` with every solved frame's expression and pose refined on the plate; identity and camera stay.
+           settings: SolveSettings = SolveSettings()) -> tuple[Solve, str]:
+    """`old` with every solved frame's expression and pose refined on the plate, and by what; identity and camera stay.
 
     It streams: memory does not grow with the shot.
     """
+    from .rasterised import Rasterised, find_rasteriser  # brings torch
+    card = find_rasteriser()
     camera = old.camera
     start = Start(old.alpha, old.beta, old.rotation, old.translation)
     settings = replace(settings, frame_iterations=ITERATIONS, full_iterations=1)
@@ -161,7 +165,7 @@ def refine(model: FaceModel, footage: Footage, old: Solve, reader: PlateReader, 
         shot.member.problem.offset = old.offset.astype(np.float64)
     measure_errors(shot.member, settings)
     alpha = old.alpha.astype(np.float64)
-    skin = Skin(model, alpha)
+    skin = Skin(model, alpha, whole=not isinstance(card, str))
     source = _Source(skin, old, reader, trust)
     solved = np.flatnonzero(old.solved)
     chosen = solved[np.unique(np.linspace(0, len(solved) - 1, SAMPLES).round().astype(int))]
@@ -169,10 +173,15 @@ def refine(model: FaceModel, footage: Footage, old: Solve, reader: PlateReader, 
     learn_skin(skin, Photometric(skin, source.pictures(chosen), camera), source.state(chosen))
     report.step("skin", 1, 1)
     new, done = shot.empty_solve(alpha), 0
-    for kept in shot.fill(new, alpha, None, lambda a, b: Photometric(skin, source.pictures(np.arange(a, b)), camera)):
+
+    def term(start: int, end: int) -> Photometric:
+        pictures = source.pictures(np.arange(start, end))
+        return Photometric(skin, pictures, camera) if isinstance(card, str) else Rasterised(skin, pictures, camera, model, card)
+
+    for kept in shot.fill(new, alpha, None, term):
         done += kept
         report.step("photometric", done, len(shot.found))
-    return new
+    return new, f"their own gradients, on the processor, as {card}" if isinstance(card, str) else "a differentiable rasteriser, on the graphics card"
 
 
 def learn_skin(skin: Skin, photo: Photometric, state: State) -> None:
