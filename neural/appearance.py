@@ -22,6 +22,7 @@ from ..mesh.errors import MienError
 from ..mesh.files import read_json, read_npz, write_json, write_npz
 from ..mesh.shot import Shot, Solve, Track
 from .filmed import filmed
+from .glasses import GlassesHold
 from .latent.eigen import EigenFit, EigenImages
 from .latent.working import to_working
 from .level2 import COMPONENTS as TEXTURE_COMPONENTS
@@ -63,6 +64,11 @@ class ShotFaces:
     def trust(self) -> LandmarkTrust:
         """How far the frames' landmarks are believed, and what the artist's mask hides."""
         return shot_trust(self.shot, self.track, self.solve)
+
+    @cached_property
+    def free(self) -> np.ndarray | None:
+        """(V,) in 0..1: skin that no glasses cover; None for a face without them."""
+        return GlassesHold(self.renderer.model).free if self.shot.settings.get("glasses_seen") else None
 
     def vertices(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Vertices as filmed (V, 2) pixels, locked onto the landmarks, and in camera axes (V, 3) metres."""
@@ -127,7 +133,7 @@ class SkinSamples:
     def __init__(self, faces: ShotFaces, chosen: np.ndarray):
         self._faces, self.chosen = faces, chosen
         whole, self._base = Unwrapper(faces.renderer.model, TEXTURE_SIZE), base_texture(faces, TEXTURE_SIZE)
-        self._mask = weight_map(whole) > 0.02
+        self._mask = weight_map(whole, faces.free) > 0.02
         self._unwrap = whole.only(self._mask)
         self._own = self._base.reshape(-1, 3)[self._unwrap.inside]
         self._rows = np.empty((len(chosen), self._own.size), np.float32)
@@ -178,7 +184,7 @@ def skin_to_learn(faces: ShotFaces, actor: Path | None) -> SkinSamples | None:
 def _is_known(faces: ShotFaces) -> bool:
     """Is the skin's model in the shot folder that of this solve?"""
     about = faces.shot.texture_path.with_name("texture_shot.json")
-    return about.exists() and read_json(about).get("key") == faces.key(TEXTURE)
+    return about.exists() and read_json(about).get("key") == faces.key(TEXTURE, faces.free is not None)
 
 
 def shot_texture_model(faces: ShotFaces, actor: Path | None, report: Reporter, skin: SkinSamples | None = None) -> TextureModel | None:
@@ -191,7 +197,7 @@ def shot_texture_model(faces: ShotFaces, actor: Path | None, report: Reporter, s
     folder = faces.shot.texture_path.parent
     if actor is not None and (actor / f"{TEXTURE}.json").exists():
         return TextureModel.load(actor)
-    key, about = faces.key(TEXTURE), folder / "texture_shot.json"
+    key, about = faces.key(TEXTURE, faces.free is not None), folder / "texture_shot.json"
     try:
         if _is_known(faces):
             return TextureModel.load(folder)

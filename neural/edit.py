@@ -147,9 +147,10 @@ class ShotEditor:
         model = shot_texture_model(faces, own, report, skin)
         if model is None:
             return None
+        free = None if self.hold is None else self.hold.free
         if s.texture == "full":
-            return FullTexture(model, shot_latents(faces, model, report), self.model, s.texture_strength, s.texture_borrow, linear)
-        return TextureLayer(model, borrowed, self.model, s.texture_strength, s.texture_borrow, linear)
+            return FullTexture(model, shot_latents(faces, model, report), self.model, s.texture_strength, s.texture_borrow, linear, free)
+        return TextureLayer(model, borrowed, self.model, s.texture_strength, s.texture_borrow, linear, free)
 
     def _mouth(self, faces: ShotFaces, skin: SkinSamples | None, actor: Path, report: Reporter,
                read: Callable[[], object] | None) -> MouthLayer | None:

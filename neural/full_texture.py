@@ -31,11 +31,14 @@ FILE = "texture_latents"
 class FullTexture:
     """Lays the model's picture of the skin over face layers of one shot; everything is loaded, so `over` is a pure function of the frame."""
 
-    def __init__(self, model: TextureModel, latents: np.ndarray, face: FaceModel, strength: float, borrow: float, linear: bool):
-        """latents (T, L): w of each frame. strength: of the change with the expression; borrow: of the emotions' directions."""
+    def __init__(self, model: TextureModel, latents: np.ndarray, face: FaceModel, strength: float, borrow: float, linear: bool,
+                 free: np.ndarray | None = None):
+        """latents (T, L): w of each frame. strength: of the change with the expression; borrow: of the emotions' directions; free: see
+        `weight_map`.
+        """
         self._model, self._latents, self._strength, self._borrow, self._linear = model, latents, strength, borrow, linear
         unwrap = Unwrapper(face, model.images.size[0])
-        self._weight, self._corners = weight_map(unwrap)[..., None], corners_of(unwrap)
+        self._weight, self._corners = weight_map(unwrap, free)[..., None], corners_of(unwrap)
 
     @cached_property
     def hash(self) -> str:

@@ -278,12 +278,15 @@ def _add_pictures(pictures, values, where, total):
 class TextureLayer:
     """Adds differences of texture to face layers of one shot; a pure function of the frame once loaded."""
 
-    def __init__(self, model: TextureModel, borrowed: TextureModel | None, face: FaceModel, strength: float, borrow: float, linear: bool):
-        """model moves with the expression; `borrowed` is whose emotion directions are added, `borrow` of them, in the UV that all faces share."""
+    def __init__(self, model: TextureModel, borrowed: TextureModel | None, face: FaceModel, strength: float, borrow: float, linear: bool,
+                 free: np.ndarray | None = None):
+        """model moves with the expression; `borrowed` is whose emotion directions are added, `borrow` of them, in the UV that all faces share;
+        free: see `weight_map`.
+        """
         self._facts, self._linear = (model.hash, borrowed.hash if borrowed else "", strength, borrow, CHROMA, HAIR), linear
         self._unwrap = Unwrapper(face, model.images.size[0])
         groups = expression_groups(face)
-        shown = weight_map(self._unwrap)
+        shown = weight_map(self._unwrap, free)
         expression = strength * model.expression
         self._parts = [_Part.of(model.images, shown * model.trust * where, group[:, None] * expression)
                        for group, where in zip(groups, group_maps(self._unwrap, groups))] if strength else []
@@ -352,10 +355,13 @@ def carry_to_picture(layer: FaceLayer, corners: np.ndarray, texture: np.ndarray)
     return carried if step == 1 else cv2.resize(carried, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)[:height, :width]
 
 
-def weight_map(unwrap: Unwrapper) -> np.ndarray:
-    """(S, S) float32 in 0..1: where differences of texture are shown, soft towards every edge."""
+def weight_map(unwrap: Unwrapper, free: np.ndarray | None = None) -> np.ndarray:
+    """(S, S) float32 in 0..1: where differences of texture are shown, soft towards every edge.
+
+    free (V,) in 0..1, as `GlassesHold.free`: skin under glasses is held still, and what is seen of it are rims that swim before it.
+    """
     model = unwrap.model
-    damp = np.ones((model.vertex_count, 1), np.float32)
+    damp = np.ones((model.vertex_count, 1), np.float32) if free is None else free[:, None].astype(np.float32)
     for name, amount in DAMPED.items():
         if name in model.regions:
             damp[:, 0] = np.minimum(damp[:, 0], 1 - amount * model.regions[name])

@@ -57,7 +57,7 @@ def measure_texture(faces: ShotFaces) -> tuple[dict[str, float], np.ndarray]:
     images, _, _ = fit_texture(faces, chosen[~held], Silent())
     seconds = time.process_time() - start
     unwrap, base = Unwrapper(faces.renderer.model, SIZE), base_texture(faces, SIZE)
-    mask, found = weight_map(unwrap) > 0.02, []
+    mask, found = weight_map(unwrap, faces.free) > 0.02, []
     error, count = np.zeros((SIZE, SIZE, 3), np.float32), np.zeros((SIZE, SIZE, 1), np.float32)
     for frame in faces.frames(chosen[held]):
         texture, seen = unwrapped(faces, frame, unwrap, base)
@@ -95,7 +95,7 @@ def measure_edit(faces: ShotFaces, emotion: str = "happy", frames: int = 20) -> 
     start = max((s for s in faces.solve.segments), key=lambda s: s[1] - s[0])[0]
     rows = np.arange(start, min(start + frames, shot.plate.frame_count))
     unwrap, base = Unwrapper(faces.renderer.model, SIZE), base_texture(faces, SIZE)
-    mask = weight_map(unwrap) > 0.02
+    mask = weight_map(unwrap, faces.free) > 0.02
     own, made, times, before = [], [], {"delta": 0.0, "texture": 0.0, "mouth": 0.0}, None
     for frame in faces.frames(rows):
         i = frame.index

@@ -81,7 +81,8 @@ def train_texture(source: Path, output: Path, *, model: str = "default", report:
     else:
         unwrap = Unwrapper(faces[0].renderer.model, SIZE)
         base = np.mean([base_texture(f, SIZE) for f in faces], 0).astype(np.float32)
-        fit, shown = EigenFit(weight_map(unwrap) > 0.02, COMPONENTS, base), np.zeros((SIZE, SIZE), np.float32)
+        free = next((f.free for f in faces if f.free is not None), None)
+        fit, shown = EigenFit(weight_map(unwrap, free) > 0.02, COMPONENTS, base), np.zeros((SIZE, SIZE), np.float32)
         rows = [f.samples(FRAMES) for f in faces]
         of, total = np.repeat(np.arange(len(faces)), [len(r) for r in rows]), 2 * len(faces)
         for n, (f, some) in enumerate(zip(faces, rows)):

@@ -2,6 +2,7 @@
 """Level 2 and the mouth inside an edit: zero is zero, linear, only where it belongs, and part of a bake's hash."""
 
 import tempfile
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 from mien.mesh.emotion import EmotionCurves
 from mien.mesh.errors import MienError
 from mien.mesh.model import load_model
-from mien.mesh.shot import Track
-from mien.neural.appearance import ShotFaces, base_texture, unwrapped
+from mien.mesh.shot import Solve, Track
+from mien.neural.appearance import ShotFaces, SkinSamples, base_texture, unwrapped
 from mien.neural.edit import EditSettings, ShotEditor
+from mien.neural.glasses import GlassesHold
 from mien.neural.latent.eigen import EigenFit
 from mien.neural.level2 import SIZE, TextureLayer, TextureModel, expression_groups, group_maps, skin_alone, weight_map
 from mien.neural.media import PlateReader
@@ -21,7 +23,7 @@ from mien.neural.mouth.geometry import AROUND, HEIGHT, WIDTH
 from mien.neural.mouth.layer import _parting, _seam
 from mien.neural.mouth.model import fit_mouth
 from mien.neural.progress import Silent
-from mien.neural.rendering import FaceLayer
+from mien.neural.rendering import FaceLayer, PlateRenderer
 from mien.neural.rendering.raster import visible
 from mien.neural.texture import Unwrapper, fill_mirrored, mirror_map
 from mien.tests.neural.portraits import FRAMES
@@ -72,6 +74,28 @@ def test_a_smile_draws_nothing_on_the_forehead(face, texture_model):
     top, bottom = slice(0, SIZE // 5), slice(3 * SIZE // 4, SIZE)
     assert not smile[top].any() and smile[bottom].any()
     assert brow[top].any() and not brow[bottom].any()
+
+
+def test_nothing_is_drawn_where_glasses_hold_the_skin(face, texture_model):
+    """Between eye and rim nothing changes; on the forehead and at the mouth all does."""
+    free, beta = GlassesHold(face).free, beta_of(face, mouthSmileLeft=1.0, browInnerUpLeft=1.0)
+    bare, worn = (TextureLayer(texture_model, None, face, 1.0, 0.0, False, f).delta(beta, np.zeros(7)) for f in (None, free))
+    unwrap = Unwrapper(face, SIZE)
+    held, clear = (unwrap.carry(v[:, None].astype(np.float32))[0][..., 0] > 0.999 for v in (1 - free, free))
+    inner = cv2.erode(held.astype(np.uint8), np.ones((25, 25))) > 0
+    outer = cv2.erode(clear.astype(np.uint8), np.ones((25, 25))) > 0
+    assert inner.any() and not worn[inner].any() and np.allclose(worn[outer], bare[outer], atol=1e-3) and np.abs(bare[outer]).max() > 0.01
+
+
+def test_a_shot_with_glasses_learns_nothing_of_their_rims(shot):
+    track, solve = Track.load(shot), Solve.load(shot)
+    model = load_model(shot.model)
+    worn = replace(shot, settings={**shot.settings, "glasses_seen": True})
+    bare, framed = (SkinSamples(ShotFaces(s, track, solve, PlateRenderer(model, solve.camera)), np.arange(8)).fit(Silent())[0]
+                    for s in (replace(shot, settings={**shot.settings, "glasses_seen": False}), worn))
+    gone = np.setdiff1d(bare.where, framed.where)
+    held = Unwrapper(model, SIZE).carry(1 - GlassesHold(model).free[:, None].astype(np.float32))[0][..., 0].ravel()
+    assert len(gone) > 5000 and len(np.setdiff1d(framed.where, bare.where)) == 0 and np.median(held[gone]) > 0.9
 
 
 def test_borrowed_directions_follow_the_emotion(face, texture_model):
