@@ -25,8 +25,8 @@ PLACES = ("forehead", "forehead right", "forehead left", "between the brows", "c
 NAMES = tuple(f"{place}, {what}" for what in ("lines", "shade", "seen") for place in PLACES)
 SURELY_SKIN = (50, 280, 205, 425, 4, 5, 195)
 """Landmarks on cheeks and nose, whose luma is the skin's."""
-DARK = 0.5
-"""Part of the skin's luma below which a pixel is none: furrows are lighter, hair is darker."""
+DARK = (0.3, 0.5)
+"""Parts of the skin's luma at which a pixel is no skin and all skin: furrows are lighter than most hair."""
 RIM = 3
 """Pixels around such ones that are left out too: they are blended with them."""
 FEW = 20
@@ -50,17 +50,16 @@ def places(landmarks: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def bare_skin(grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Where a face's luma (H, W) float32 may be skin, (H, W) bool; landmarks (478, 2+)."""
+    """How far each pixel of a face's luma (H, W) float32 is skin, (H, W) float32 in 0..1; landmarks (478, 2+)."""
     p = np.asarray(landmarks, np.float64)[:, :2]
     reach = max(round(0.06 * float(np.linalg.norm(p[LEFT_EYE[1]] - p[RIGHT_EYE[0]]))), 1)
-    own = np.median(np.concatenate([_part(grey, x, y, reach).ravel() for x, y in p[list(SURELY_SKIN)]]))
-    dark = (cv2.GaussianBlur(grey, (0, 0), FINE) < DARK * own).astype(np.uint8)
-    return cv2.dilate(dark, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RIM + 1, 2 * RIM + 1))) == 0
+    own = float(np.median(np.concatenate([_part(grey, x, y, reach).ravel() for x, y in p[list(SURELY_SKIN)]])))
+    light = np.clip((cv2.GaussianBlur(grey, (0, 0), FINE) / max(own, 1.0) - DARK[0]) / (DARK[1] - DARK[0]), 0, 1)
+    return cv2.erode(light, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RIM + 1, 2 * RIM + 1)))
 
 
-def _blurred(grey: np.ndarray, bare: np.ndarray, sigma: float) -> np.ndarray:
-    """A Gaussian mean (H, W) of the skin's pixels alone; 0 far from any."""
-    weight = bare.astype(np.float32)
+def _blurred(grey: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
+    """A Gaussian mean (H, W) by weight; 0 far from any."""
     return cv2.GaussianBlur(grey * weight, (0, 0), sigma) / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-3)
 
 
@@ -83,7 +82,7 @@ def skin(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     for i, (x, y) in enumerate(centres):
         there = _part(bare, x, y, half)
         out[2, i] = there.mean()
-        where = there if there.sum() > FEW else np.ones_like(there)
-        out[0, i] = np.sqrt(np.mean(_part(band, x, y, half)[where].astype(np.float64) ** 2))
-        out[1, i] = _part(grey, x, y, half)[where].mean(dtype=np.float64)
+        weight = (there if there.sum() > FEW else np.ones_like(there)).astype(np.float64)
+        out[0, i] = np.sqrt(np.average(_part(band, x, y, half).astype(np.float64) ** 2, weights=weight))
+        out[1, i] = np.average(_part(grey, x, y, half), weights=weight)
     return out.ravel()
