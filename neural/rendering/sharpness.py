@@ -15,8 +15,9 @@ LEAST = 0.05
 """Squeezing or stretching below this (as 1 - ratio squared) does not show."""
 CRISP = 0.5
 """Strength of the sharpening against 1 - s^2, s the stretched direction's scale; set so that texture keeps its energy."""
-MOST_CRISP = 0.55
 CRISP_SIGMA = 0.8
+SIGMA_LEAST = 0.2
+"""Pixels of blur below which softening does nothing."""
 
 
 def blur_of(picture: np.ndarray) -> float:
@@ -75,14 +76,20 @@ def match_sharpness(patch: np.ndarray, field: np.ndarray, blur: float) -> np.nda
     soften, crisp, moved = (np.empty_like(larger) for _ in range(3))
     _shares(field, larger, smaller, soften, crisp, moved)
     excess = float(np.sqrt(max(blur**2 - PIXEL_BLUR**2, 0)))
-    out = patch.astype(np.float32)
-    changed = _mix(out, moved, soften, excess, 1.0, 1.0)
-    changed = _mix(out, moved, crisp, CRISP_SIGMA, -CRISP, MOST_CRISP) or changed
-    if not changed:
+    soften, crisp = _spread(soften, moved, 1.0 if excess >= SIGMA_LEAST else 0.0), _spread(crisp, moved, CRISP)
+    part = _part(cv2.max(soften, crisp), int(np.ceil(4 * max(excess, CRISP_SIGMA))) + 1)
+    if part is None:
         return patch
-    if patch.dtype == np.float32:
-        return np.maximum(out, min(0.0, float(patch.min())))
-    return cv2.add(out, (0, 0, 0, 0), dtype=cv2.CV_8U if patch.dtype == np.uint8 else cv2.CV_16U)  # rounds and clips; whole numbers stay
+    region, out = patch[part], patch.copy()
+    if np.issubdtype(patch.dtype, np.integer):
+        low, high = 0.0, float(np.iinfo(patch.dtype).max)
+    else:
+        low, high = min(0.0, float(patch.min())), np.inf
+    mixed, channels = _rows(region.copy()), patch.shape[2]
+    _mix(mixed, _rows(_blurred(region, excess, soften[part])), _rows(soften[part], channels), _rows(_blurred(region, CRISP_SIGMA, crisp[part])),
+         _rows(crisp[part], channels), np.float32(low), np.float32(high), patch.dtype != np.float32)
+    out[part] = mixed.reshape(region.shape)
+    return out
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -100,37 +107,40 @@ def _shares(field, larger, smaller, soften, crisp, moved):
             moved[i, j] = moves
 
 
-def _mix(out: np.ndarray, moved: np.ndarray, share: np.ndarray, sigma: float, strength: float, most: float) -> bool:
-    """Move `out` (h, w, C) towards its own blur by `share` (h, w) in place, or away from it where strength < 0; False when there is nothing to do.
-
-    Only the part of the picture that has a share is blurred, and only what moved (h, w), 0 or 1, is changed.
-    """
-    if sigma < 0.2 or not share.any():
-        return False
-    share = cv2.multiply(cv2.GaussianBlur(share, (0, 0), 1.0), moved, scale=abs(strength))
-    share = cv2.min(share, most)
-    reach = int(np.ceil(4 * sigma)) + 1
-    (top, bottom), (left, right) = _extent(share.max(1)), _extent(share.max(0))
-    height, width = share.shape
-    t, b, l, r = max(0, top - reach), min(height, bottom + reach), max(0, left - reach), min(width, right + reach)
-    smooth = cv2.GaussianBlur(out[t:b, l:r], (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-    if smooth.ndim == 2:
-        smooth = smooth[..., None]
-    _towards(out[t:b, l:r], smooth, share[t:b, l:r], np.float32(np.sign(strength)))
-    return True
+def _spread(share: np.ndarray, moved: np.ndarray, strength: float) -> np.ndarray:
+    """A share (h, w) times its strength, without edges, but nothing of it where a pixel did not move (h, w), 0 or 1."""
+    if not strength or not share.any():
+        return np.zeros_like(share)
+    return cv2.multiply(cv2.GaussianBlur(share, (5, 5), 1.0), moved, scale=strength)
 
 
-def _extent(line: np.ndarray) -> tuple[int, int]:
-    """First and one past the last element above 0; (0, 1) where there is none."""
-    where = np.flatnonzero(line > 0)
-    return (int(where[0]), int(where[-1]) + 1) if len(where) else (0, 1)
+def _part(share: np.ndarray, reach: int) -> tuple[slice, slice] | None:
+    """The rows and columns of a share (h, w) that are not all zero, with what a blur looks at beside them; None where there are none."""
+    rows, columns = np.flatnonzero(share.max(1)), np.flatnonzero(share.max(0))
+    if not len(rows):
+        return None
+    return slice(max(int(rows[0]) - reach, 0), int(rows[-1]) + 1 + reach), slice(max(int(columns[0]) - reach, 0), int(columns[-1]) + 1 + reach)
 
 
-@numba.njit(cache=True, nogil=True)
-def _towards(out, smooth, share, sign):
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            s = sign * share[i, j]
-            if s != 0:
-                for c in range(out.shape[2]):
-                    out[i, j, c] += s * (smooth[i, j, c] - out[i, j, c])
+def _blurred(picture: np.ndarray, sigma: float, share: np.ndarray) -> np.ndarray:
+    """A picture (h, w, C) blurred, in its own depth; itself where no share (h, w) asks for that."""
+    if not share.any():
+        return picture
+    return cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE).reshape(picture.shape)
+
+
+def _rows(picture: np.ndarray, channels: int = 1) -> np.ndarray:
+    """(h, w, C), or (h, w) once for each of so many channels -> (h, w C), contiguous: what a compiled loop can do in vector instructions."""
+    full = picture if picture.ndim == 3 else cv2.merge([picture] * channels)
+    return np.ascontiguousarray(full).reshape(len(picture), -1)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _mix(picture, soft, soften, fine, crisp, low, high, whole):
+    """Moves the picture towards its softer self, and away from its finer blur, in place; all (h, n), low and high what a value can be."""
+    for i in range(picture.shape[0]):
+        for k in range(np.uint64(picture.shape[1])):
+            value = np.float32(picture[i, k])
+            value += soften[i, k] * (np.float32(soft[i, k]) - value) - crisp[i, k] * (np.float32(fine[i, k]) - value)
+            value = min(max(value, low), high)
+            picture[i, k] = np.rint(value) if whole else value
