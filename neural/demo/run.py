@@ -15,7 +15,7 @@ from .. import stages
 from ..console import Console, console
 from ..contact_sheet import contact_sheet, save_sheet
 from ..edit import EditSettings, ShotEditor
-from ..media import PlateReader, display8
+from ..media import PlateReader, display8, keep_frames
 from ..progress import Silent
 from .keys import demo_curves, frame_label, shown_frames
 from .plate import make_plate
@@ -37,11 +37,12 @@ def run(plate: Path | None, folder: Path, terminal: Console) -> None:
     if plate is None:
         plate = folder / "plate.mp4"
         make_plate(plate, report=terminal)
-    shot = stages.track(plate, folder / f"{plate.stem.rstrip('.#')}.mien", report=terminal)
-    shot = stages.solve(shot.folder, report=terminal)
-    curves = demo_curves(shot.plate.first_frame, shot.plate.frame_count)
     movie = folder / "edited.mp4"
-    stages.edit(shot.folder, curves, movie, report=terminal)
+    with keep_frames():
+        shot = stages.track(plate, folder / f"{plate.stem.rstrip('.#')}.mien", report=terminal)
+        shot = stages.solve(shot.folder, report=terminal)
+        curves = demo_curves(shot.plate.first_frame, shot.plate.frame_count)
+        stages.edit(shot.folder, curves, movie, report=terminal)
     sheet = folder / "contact_sheet.png"
     save_sheet(sheet, edit_sheet(shot, curves))
     for name, path in (("plate", plate), ("shot folder", shot.folder), ("movie", movie), ("contact sheet", sheet)):
