@@ -18,7 +18,7 @@ from ..mesh.model import FaceModel, load_model
 from ..mesh.shot import Shot, Solve, Track
 from .appearance import ShotFaces, SkinSamples, shot_mouth, shot_texture_model, skin_to_learn
 from .filmed import filmed
-from .full_texture import FullTexture, shot_latents
+from .full_texture import FullTexture, shot_latents, well_seen
 from .furrows import Furrows
 from .glasses import GLASSES_CHOICES, GlassesHold, wears_glasses
 from .level2 import TextureLayer, TextureModel
@@ -149,6 +149,7 @@ class ShotEditor:
             return None
         free = None if self.hold is None else self.hold.free
         if s.texture == "full":
+            free = well_seen(faces) * (1 if free is None else free)
             return FullTexture(model, shot_latents(faces, model, report), self.model, s.texture_strength, s.texture_borrow, linear, free)
         return TextureLayer(model, borrowed, self.model, s.texture_strength, s.texture_borrow, linear, free)
 

@@ -35,6 +35,8 @@ EARLY_MOST = 256 << 20
 """Bytes of pictures that may wait for the end of a solve."""
 FACING = 0.25
 """Cosine of the view angle under which a surface is seen too flat to be unwrapped."""
+FULLY = 0.3
+"""By how much more it counts in full."""
 
 
 class Unwrapper:
@@ -73,7 +75,7 @@ class Unwrapper:
         at = self.blend(np.concatenate([xy, cosine[:, None]], 1))
         texture = self._remapped(rgb, at, cv2.INTER_CUBIC)
         in_picture = (at[:, 0] >= 0) & (at[:, 0] < rgb.shape[1]) & (at[:, 1] >= 0) & (at[:, 1] < rgb.shape[0])
-        seen = in_picture * np.clip((at[:, 2] - FACING) / np.float32(0.3), 0, 1)
+        seen = in_picture * np.clip((at[:, 2] - FACING) / np.float32(FULLY), 0, 1)
         if hidden is not None:
             seen = seen * (1 - self._remapped(hidden, at, cv2.INTER_LINEAR))
         return texture, seen
