@@ -19,7 +19,9 @@ from .mediapipe_tracker import LANDMARKS, Face, MediaPipeTracker
 
 LEAST = 5
 """Frames on which a face must be seen to count as one, on a longer plate; fewer are a poster, a mirror, a mistake."""
-
+WAITING = 48 << 20
+"""Bytes of decoded frames that may wait to be looked at: there are many when the networks have been loaded."""
+MOST_AHEAD = 32
 
 BACKENDS = ("mediapipe", "face-alignment")
 """Who finds the landmarks."""
@@ -62,7 +64,8 @@ def _looked_at(frames: Iterable[Frame], plate: Plate, faces: Faces) -> Iterator[
     """Each frame, its picture (H, W, 3) uint8 sRGB, whether a take starts there and how many faces it has, where that is wanted: all that can be
     told before the frame's turn, while the face is followed on the frames before it."""
     detector = CutDetector()
-    for frame in frames:
+    size = plate.width * plate.height * plate.bits // 8 * (4 if plate.alpha else 3)
+    for frame in ahead(frames, min(max(WAITING // size, 2), MOST_AHEAD)):
         rgb = display8(frame.pixels, plate.linear)
         yield frame, rgb, detector.starts_take(rgb), faces.count(rgb) if faces.looks_around(frame.index) else None
 
