@@ -34,6 +34,8 @@ FADE = 0.1
 """Largest change of a coefficient, or intensity of an emotion, up to which the picture comes in, so that an edit that begins makes no jump."""
 GRAIN, TONE = 0.004, 0.06
 """Standard deviations of the blurs below and above which the plate's own pixels stay, parts of the face's width."""
+TEXELS = 1.5
+"""The first of them is at least so many texels of the model, which shows nothing finer."""
 DOUBT = (0.03, 0.09)
 """Distance of the model's picture from the plate, working space, from which on the plate stays, and at which it stays whole."""
 SEEN = (0.3, 0.8)
@@ -86,15 +88,15 @@ class FullTexture:
         patch = layer.patch.copy()
         region = patch[..., :3]
         plate = to_working(region, self._linear)
-        painted = plate + shown * cover * middle(own - cover * plate, cover[..., 0]) + change
+        painted = plate + shown * cover * middle(own - cover * plate, cover[..., 0], max(GRAIN, TEXELS / len(self._weight))) + change
         np.copyto(region, from_working(painted, patch.dtype, self._linear), where=cover > 0)
         return replace(layer, patch=patch)
 
 
-def middle(away: np.ndarray, cover: np.ndarray) -> np.ndarray:
+def middle(away: np.ndarray, cover: np.ndarray, grain: float) -> np.ndarray:
     """What of the model's picture is laid over the plate, (h, w, 3): its distance from the plate between grain and tone, where that is believable.
 
-    away (h, w, 3): the model's picture less the plate, weighted by cover (h, w) in 0..1.
+    away (h, w, 3): the model's picture less the plate, weighted by cover (h, w) in 0..1; grain: see GRAIN.
     """
     width = float(cover.any(0).sum())
 
@@ -104,8 +106,8 @@ def middle(away: np.ndarray, cover: np.ndarray) -> np.ndarray:
         small, weight = (cv2.GaussianBlur(cv2.resize(v, size, interpolation=cv2.INTER_AREA), (0, 0), sigma / step) for v in (away, cover))
         return cv2.resize(small / np.maximum(weight, 1e-3)[..., None], cover.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
-    between = mean(max(GRAIN * width, 0.5)) - mean(max(TONE * width, 2.0))
-    doubt = cv2.GaussianBlur(np.abs(between).max(2), (0, 0), max(2 * GRAIN * width, 1.0))
+    between = mean(max(grain * width, 0.5)) - mean(max(TONE * width, 2.0))
+    doubt = cv2.GaussianBlur(np.abs(between).max(2), (0, 0), max(2 * grain * width, 1.0))
     return between * (1 - ramp(doubt, *DOUBT))[..., None].astype(np.float32)
 
 

@@ -58,8 +58,9 @@ STEPS = 32767
 UNSEEN = 2e-4
 """The most that a control does to any texel below which it is left out: 1/20 of a level of 8 bits."""
 TEXTURE = "texture"
-HAIR, HAIR_REACH = 0.1, 25
-"""Change of a texel, working space, from which a direction of emotions may bring hair, and texels from the outline within which that begins."""
+HAIR, HAIR_REACH = 0.1, 0.049
+"""Change of a texel, working space, from which a direction of emotions may bring hair, and how far from the outline that begins, a part of the
+texture's size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,17 +130,17 @@ def skin_alone(model: TextureModel, mask: np.ndarray) -> np.ndarray:
     """(S, S) float32: 0 where an emotion's direction brings in hair or background, which another take of the actor has elsewhere: strong changes
     that hang together with the outline of the face. mask (S, S) bool: the face.
     """
-    whole = np.zeros(mask.shape, np.uint8)
+    whole, reach = np.zeros(mask.shape, np.uint8), 2 * max(1, round(HAIR_REACH * len(mask) / 2)) - 1
     cv2.drawContours(whole, cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], -1, 1, -1)
-    ring = mask & (cv2.erode(whole, np.ones((HAIR_REACH, HAIR_REACH), np.uint8), borderValue=0) == 0)
+    ring = mask & (cv2.erode(whole, np.ones((reach, reach), np.uint8), borderValue=0) == 0)
     foreign = np.zeros(mask.shape, np.uint8)
     for direction in model.emotions[model.emotions.any(1)]:
         change = model.images.delta(np.zeros((1, *model.images.latent_shape), np.float32), direction.reshape(1, *model.images.latent_shape))[0]
         strong = (cv2.GaussianBlur(np.abs(change).max(2), (0, 0), 2) > HAIR) & mask
         parts = cv2.connectedComponents(strong.astype(np.uint8))[1]
         foreign |= np.isin(parts, np.setdiff1d(parts[ring], 0)).astype(np.uint8)
-    grown = cv2.dilate(foreign, np.ones((HAIR_REACH, HAIR_REACH), np.uint8)).astype(np.float32)
-    return 1 - cv2.GaussianBlur(grown, (0, 0), HAIR_REACH / 2)
+    grown = cv2.dilate(foreign, np.ones((reach, reach), np.uint8)).astype(np.float32)
+    return 1 - cv2.GaussianBlur(grown, (0, 0), reach / 2)
 
 
 def ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -290,16 +291,12 @@ class TextureLayer:
         expression = strength * model.expression
         self._parts = [_Part.of(model.images, shown * model.trust * where, group[:, None] * expression)
                        for group, where in zip(groups, group_maps(self._unwrap, groups))] if strength else []
-        self._borrowed = self._fitted(borrowed, shown, borrow)
+        self._borrowed: _Part | _LinearPart | None = None
+        if borrowed is not None:
+            self._size = borrowed.images.size[0]
+            shown = weight_map(Unwrapper(face, self._size), free)
+            self._borrowed = _Part.of(borrowed.images, shown * skin_alone(borrowed, shown > 0.02), borrow * borrowed.emotions)
         self._corners = corners_of(self._unwrap)
-
-    def _fitted(self, borrowed: TextureModel | None, shown: np.ndarray, amount: float) -> _Part | _LinearPart | None:
-        """Raises MienError when the textures differ in size."""
-        if borrowed is None:
-            return None
-        if borrowed.images.size[0] != self._unwrap.size:
-            raise MienError(f"The actor's texture model is {borrowed.images.size[0]} pixels wide, the shot's is {self._unwrap.size}; train it again.")
-        return _Part.of(borrowed.images, shown * skin_alone(borrowed, shown > 0.02), amount * borrowed.emotions)
 
     @cached_property
     def hash(self) -> str:
@@ -308,11 +305,16 @@ class TextureLayer:
 
     def delta(self, beta: np.ndarray, emotions: np.ndarray) -> np.ndarray | None:
         """Difference of texture (S, S, 3) in the working space for changes (B,) and (7,); None where there is none."""
-        total = np.zeros((self._unwrap.size, self._unwrap.size, 3), np.float32)
-        parts = [(part, beta) for part in self._parts] + ([(self._borrowed, emotions)] if self._borrowed else [])
-        changed = False
-        for part, controls in parts:
-            changed |= part.add(total, controls)
+        size, changed = self._unwrap.size, False
+        total = np.zeros((size, size, 3), np.float32)
+        for part in self._parts:
+            changed |= part.add(total, beta)
+        if self._borrowed is not None:
+            other = total if self._size == size else np.zeros((self._size, self._size, 3), np.float32)
+            if self._borrowed.add(other, emotions):
+                changed = True
+                if other is not total:
+                    total += cv2.resize(other, (size, size), interpolation=cv2.INTER_LINEAR)
         return total if changed else None
 
     def over(self, layer: FaceLayer, index: int, beta: np.ndarray, emotions: np.ndarray) -> FaceLayer:

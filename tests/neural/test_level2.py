@@ -76,6 +76,22 @@ def test_a_smile_draws_nothing_on_the_forehead(face, texture_model):
     assert brow[top].any() and not brow[bottom].any()
 
 
+def test_directions_of_another_size_are_borrowed_too(face, texture_model):
+    """An actor's StyleGAN of 64 pixels beside the shot's own 512: a broad change comes over at the same strength."""
+    def brighter(size):
+        fit = EigenFit(weight_map(Unwrapper(face, size)) > 0.02, 1, np.full((size, size, 3), 0.5, np.float32))
+        fit.add(np.full((3, size, size, 3), 0.5, np.float32) + np.array([-0.1, 0.0, 0.1], np.float32)[:, None, None, None])
+        images = fit.model()
+        emotions = np.repeat(images.encode(np.full((1, size, size, 3), 0.55, np.float32)), 7, 0)
+        return TextureModel(images, np.zeros((face.expression_count, 1), np.float32), emotions, np.ones((size, size), np.float32), 0.5)
+
+    e = np.eye(7, dtype=np.float32)[4]
+    small, large = (TextureLayer(texture_model, brighter(n), face, 0.0, 1.0, False).delta(np.zeros(face.expression_count), e) for n in (64, SIZE))
+    assert small.shape == large.shape and small.max() == pytest.approx(0.05, abs=2e-3) == large.max()
+    inner = cv2.erode((large[..., 0] > 0.049).astype(np.uint8), np.ones((33, 33))) > 0
+    assert inner.sum() > 2000 and np.abs(small - large)[inner].max() < 5e-3
+
+
 def test_nothing_is_drawn_where_glasses_hold_the_skin(face, texture_model):
     """Between eye and rim nothing changes; on the forehead and at the mouth all does."""
     free, beta = GlassesHold(face).free, beta_of(face, mouthSmileLeft=1.0, browInnerUpLeft=1.0)
