@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 
 import cv2
@@ -82,16 +83,15 @@ class EigenImages:
         """(M, 3, K): the components texel by texel."""
         return np.ascontiguousarray(self.components.T).reshape(-1, 3, len(self.components))
 
-    def encode(self, images: np.ndarray, mask: np.ndarray | None = None, expected: np.ndarray | None = None) -> np.ndarray:
+    def encode(self, images: np.ndarray, mask: np.ndarray | Sequence[np.ndarray] | None = None, expected: np.ndarray | None = None) -> np.ndarray:
         """The latents: exact projection without a mask; with one the most probable ones (Tipping & Bishop 1999), given what is seen."""
-        values = self._flat(images) - self._mean
         if mask is None:
-            return values @ self.components.T
+            return (self._flat(images) - self._mean) @ self.components.T
         prior = np.diag(max(self.noise, 1e-8) / np.maximum(self.variance.astype(np.float64), 1e-8))
-        weights, texels = mask.reshape(len(mask), -1)[:, self.where], self._texels
+        mean, texels = self._mean.reshape(-1, 3), self._texels
 
         def most_probable(i: int) -> np.ndarray:
-            seen, start = weights[i], expected[i].astype(np.float64) if expected is not None else np.zeros(len(prior))
+            seen, start = mask[i].ravel()[self.where], expected[i].astype(np.float64) if expected is not None else np.zeros(len(prior))
             some = np.flatnonzero(seen > 0)
             if len(some) == 0:
                 return start
@@ -99,8 +99,8 @@ class EigenImages:
             some = some[::few]
             part = texels[some].reshape(-1, len(prior))
             weighted = part * np.repeat(few * seen[some], 3)[:, None]
-            left = weighted.T @ part + prior
-            return start + np.linalg.solve(left, weighted.T @ (values[i].reshape(-1, 3)[some].ravel() - part @ start.astype(np.float32)))
+            left, values = weighted.T @ part + prior, images[i].reshape(-1, 3)[self.where[some]] - mean[some]
+            return start + np.linalg.solve(left, weighted.T @ (values.ravel() - part @ start.astype(np.float32)))
 
         found = map(most_probable, range(len(images))) if len(images) == 1 else ordered_map(most_probable, range(len(images)))
         return np.array(list(found), np.float32).reshape(len(images), -1)
@@ -206,16 +206,17 @@ class EigenFit:
         return _finished(mean.reshape(self._background.shape), self._where, components, squared / scale, self._total / scale)
 
 
-def fit_masked(images: np.ndarray, seen: np.ndarray, background: np.ndarray, components: int) -> EigenImages:
+def fit_masked(images: Sequence[np.ndarray], seen: Sequence[np.ndarray], background: np.ndarray, components: int) -> EigenImages:
     """A model of pictures that each show only a part.
 
-    images (N, H, W, 3) float32 0..1; seen (N, H, W) 0..1: how far a texel counts; background (H, W, 3): what is expected of a texel
+    images: N of (H, W, 3), 0..1; seen: N of (H, W) 0..1, how far a texel counts; background (H, W, 3): what is expected of a texel
     that few pictures show. Texels that none shows stay the background.
     """
-    where = np.flatnonzero((seen > 0).any(0))
+    where = np.flatnonzero(reduce(np.maximum, seen) > 0)
     N, M = len(images), len(where)
-    x = np.take(images.reshape(N, -1, 3), where, axis=1).astype(np.float32, order="C")
-    w = np.take(seen.reshape(N, -1), where, axis=1).astype(np.float32, order="C")
+    x, w = np.empty((N, M, 3), np.float32), np.empty((N, M), np.float32)
+    for n in range(N):
+        x[n], w[n] = images[n].reshape(-1, 3)[where], seen[n].ravel()[where]
     ground = background.reshape(-1, 3)[where].astype(np.float32)
     mean = np.zeros((M, 3), np.float32)
     _masked_mean(x, w, ground, np.float32(MEAN_TRUST), mean)

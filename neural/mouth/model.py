@@ -107,9 +107,9 @@ def fit_mouth(crops: Sequence[MouthCrop]) -> MouthModel | None:
     chosen = [c for c in crops if c.opened > SEEN_LEAST]
     if len(chosen) < OPEN_LEAST:
         return None
-    atlases, seen = np.stack([c.atlas for c in chosen]), np.stack([c.seen for c in chosen])
+    atlases, seen = [c.atlas for c in chosen], [c.seen for c in chosen]
     shapes, frames = np.stack([c.shape for c in chosen]).astype(np.float32), np.array([c.index for c in chosen], np.int32)
-    images = fit_masked(atlases, seen, np.broadcast_to(lip_shade(crops).astype(np.float32), (*seen.shape[1:], 3)), COMPONENTS)
+    images = fit_masked(atlases, seen, np.broadcast_to(lip_shade(crops).astype(np.float32), atlases[0].shape), COMPONENTS)
     images = replace(images, noise=max(images.noise, NOISE**2))
     latents = images.encode(atlases, seen)
     surround = _surround(np.stack([c.around for c in chosen]).astype(np.float32))
@@ -117,7 +117,7 @@ def fit_mouth(crops: Sequence[MouthCrop]) -> MouthModel | None:
     centre = latents.mean(0)
     gram = kernel((shapes, around, frames), (shapes, around, frames)) + RIDGE * np.eye(len(frames))
     weights = np.linalg.solve(gram.astype(np.float64), (latents - centre).astype(np.float64)).astype(np.float32)
-    known = np.clip(seen.sum(0) / KNOWN_FRAMES, 0, 1)
+    known = np.clip(sum(seen) / np.float32(KNOWN_FRAMES), 0, 1)
     known = np.concatenate([cv2.GaussianBlur(cv2.erode(half, np.ones((RIM + 4, RIM + 4), np.uint8)), (0, 0), 2.0) for half in np.split(known, 2)])
     return MouthModel(images, shapes, frames, around, surround, weights, centre.astype(np.float32), known.astype(np.float32))
 
@@ -125,6 +125,8 @@ def fit_mouth(crops: Sequence[MouthCrop]) -> MouthModel | None:
 def _surround(rows: np.ndarray) -> np.ndarray:
     """MouthModel.surround of rows (N, A)."""
     mean = rows.mean(0)
-    _, values, directions = np.linalg.svd(rows - mean, full_matrices=False)
-    kept = directions[: min(AROUND_COMPONENTS, len(rows) - 1)] / max(float(np.sqrt((values**2).sum() / len(rows))), 1e-6)
-    return np.concatenate([mean[None], kept]).astype(np.float32)
+    centred = rows - mean
+    squares, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))  # few rows of many values: faster than their singular values
+    kept = np.argsort(squares)[::-1][: min(AROUND_COMPONENTS, len(rows) - 1)]
+    directions = (vectors[:, kept] / np.sqrt(np.maximum(squares[kept], 1e-12))).T @ centred
+    return np.concatenate([mean[None], directions / max(float(np.sqrt(squares.sum() / len(rows))), 1e-6)]).astype(np.float32)
