@@ -136,7 +136,7 @@ def _arrow_step(members: Sequence[Member], systems: list[tuple[np.ndarray, np.nd
     for f, (member, (H, g)) in enumerate(zip(members, systems)):
         problem, state = member.problem, member.state
         p, B, H, g = problem.B + 6, problem.B, H.copy(), g.copy()
-        weight = problem.prior_weight(state.beta)
+        weight = problem.prior_weight(state.beta, lasting=True)
         i, j, shared = np.arange(B), np.arange(p), np.r_[0:A, A + f]
         H[:, i, i] += weight
         g[:, :B] += weight * state.beta

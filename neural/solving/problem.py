@@ -6,7 +6,7 @@ left, R <- exp(w) R. Residuals are in units of their standard deviation, so the 
 
     landmarks   |project(R (S(alpha, beta) + offset) + t) - y| / (eye * sigma), robust, less where the landmark is hidden
     depth       relative depth of the landmarks where the tracker has one, weak: it is plausible, not measured
-    priors      alpha ~ N(0, 1), beta ~ N(0, expression_sigma) and tighter below zero (a muscle pulls), log focal ~ N
+    priors      alpha ~ N(0, 1), beta ~ N(0, expression_sigma) and tighter below zero (a muscle pulls), with heavy tails in the bundle, log focal ~ N
     time        beta(t) - beta(t-1) within a take
 
 sigma and the prior of the focal length come from the shot itself: see `noise.py`.
@@ -44,6 +44,9 @@ class SolveSettings:
     """Of a landmark's relative depth."""
     negative: float = 0.25
     """Prior width below zero, as a part of expression_sigma."""
+    lasting: float = 1.5
+    """In the bundle the prior has heavy tails (Cauchy) beyond this many expression_sigma: an acted mood may last all take, is one event and not as
+    many as there are keyframes, and would else be cheaper as another face."""
     beta_step: float = 0.08
     """Of beta's change between frames in a face that rests, as a part of expression_sigma."""
     beta_jump: float = 2.0
@@ -181,7 +184,7 @@ class Problem:
         return error, (depth - want) / eye[:, None]
 
     def cost(self, state: State) -> float:
-        """Of the data terms and of beta's prior: what the normal equations descend."""
+        """Of the data terms and of beta's prior in the bundle: what it descends."""
         s = self.settings
         r2, rz = self.residuals(state)
         r2 = (r2**2).sum(-1)
@@ -189,7 +192,7 @@ class Problem:
         if self.seen.sure is not None:
             places, depths = places + self.seen.sure * (s.pin - places), depths * (1 - self.seen.sure)
         data = (places * r2).sum() / self.sigma**2 + (depths * rz**2).sum() / s.depth_sigma**2
-        return float(data + (self.prior_weight(state.beta) * state.beta**2).sum())
+        return float(data) + self.prior_cost(state.beta)
 
     def normal_equations(self, state: State, shared: bool) -> tuple[np.ndarray, np.ndarray]:
         """Of the data terms: H (n, P, P) and g (n, P), P = B + 6 (+ A + 1 when shared); beta, pose, alpha, log focal in this order."""
@@ -272,9 +275,15 @@ class Problem:
             H, g = H[:, order[:, None], order], g[:, order]
         return H.astype(np.float64), g.astype(np.float64)
 
-    def prior_weight(self, beta: np.ndarray) -> np.ndarray:
-        """1 / variance of each expression coefficient, given its present sign."""
-        return np.where(beta < 0, 1 / self.settings.negative**2, 1.0) / self.prior_sigma**2
+    def prior_weight(self, beta: np.ndarray, lasting: bool = False) -> np.ndarray:
+        """1 / variance of each expression coefficient, given its present sign; `lasting`, in the bundle: and its size, see `SolveSettings.lasting`."""
+        weight = np.where(beta < 0, 1 / self.settings.negative**2, 1.0) / self.prior_sigma**2
+        return weight / (1 + (np.maximum(beta, 0) / (self.settings.lasting * self.prior_sigma)) ** 2) if lasting else weight
+
+    def prior_cost(self, beta: np.ndarray) -> float:
+        """Whose slope is that of `prior_weight` with `lasting`: twice a negative log likelihood."""
+        x, tail = beta / self.prior_sigma, self.settings.lasting**2
+        return float(np.where(beta < 0, (x / self.settings.negative) ** 2, tail * np.log1p(x * x / tail)).sum())
 
 
 def _each(N: np.ndarray, q: np.ndarray) -> np.ndarray:

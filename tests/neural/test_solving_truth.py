@@ -17,6 +17,7 @@ from mien.neural.check import CheckerOverlay, check_movie
 from mien.neural.progress import Silent
 from mien.neural.solving import Footage, SolveSettings, gaze, solve_shots, solve_track
 from mien.neural.solving.noise import Errors, measured, near_landmarks, white_noise
+from mien.neural.solving.problem import Observed, Problem
 from mien.neural.solving.truth import compare, main, make_take
 from mien.neural.visibility import facing, frame_visibility, landmarks_seen, region_visibility, turned_to_camera
 
@@ -273,3 +274,26 @@ def test_a_long_lens_on_clean_landmarks_is_solved_to_the_end(model):
     found = compare(model, solve_track(model, track, plate, Silent()), truth)
     assert found["focal"] == pytest.approx(1, abs=0.04)
     assert found["rms_mm"] < 1.2
+
+
+def test_a_mood_that_lasts_all_take_is_no_part_of_the_face(model):
+    """The actor of this take tightens both lips at four times the prior's width from the first frame to the last."""
+    track, plate, truth = make_take(model, 7)
+    tight = [model.expression_index[name] for name in ("lipTightenUpper", "lipTightenLower")]
+    assert (truth.beta[:, tight].mean(0) > 3 * model.expression_sigma[tight]).all()
+    lasting, alike = (compare(model, solve_track(model, track, plate, Silent(), focal=truth.camera.focal, settings=s), truth)
+                      for s in (SolveSettings(), SolveSettings(lasting=1e3)))
+    assert lasting["neutral_mm"] < 0.5 * alike["neutral_mm"] and lasting["neutral_mm"] < 0.5
+    assert lasting["beta"] > 0.95
+
+
+def test_the_bundle_descends_the_prior_it_is_told(model, takes):
+    track, plate, truth = takes[0]
+    problem = Problem(model, Observed(np.zeros((2, len(model.landmark_ids), 3)), np.ones(2), np.ones((2, len(model.landmark_ids)))), truth.camera,
+                      SolveSettings())
+    beta = np.random.default_rng(0).normal(0, 1, (2, problem.B)) * problem.prior_sigma * 3
+    step = np.random.default_rng(1).normal(0, 1e-6, beta.shape)
+    slope = (problem.prior_cost(beta + step) - problem.prior_cost(beta - step)) / 2
+    assert slope == pytest.approx(2 * (problem.prior_weight(beta, lasting=True) * beta * step).sum(), rel=1e-6)
+    small = np.full(beta.shape, 1e-3) * problem.prior_sigma
+    assert problem.prior_cost(small) == pytest.approx((problem.prior_weight(small) * small**2).sum(), rel=1e-4)
