@@ -38,7 +38,7 @@ from .rendering import PlateRenderer
 from .texture import Unwrapper
 from .visibility import LandmarkTrust, shot_trust
 
-APPEARANCE_VERSION = 11
+APPEARANCE_VERSION = 12
 """Raise it when the same shot gives other models."""
 SAMPLES = 75
 """Frames that the skin is learnt from at most, so that memory does not grow with the clip."""

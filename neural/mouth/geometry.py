@@ -30,6 +30,8 @@ UPPER_FADE, LOWER_FADE = (0.35, 0.85), (0.15, 0.65)
 """Way from the upper lip to the lower over which the upper half ends, and over which the lower half begins."""
 RIM = 7
 """Texels, across, of the brush with which what is seen of the inside grows over the lips: where exactly they end is for the model to tell."""
+FRAME_STEP = 3
+"""Of the lips' vertices every how many hold the crop: there are hundreds, and neighbours say the same."""
 LIP_SHARE = 0.5
 """How much the lower lip's middle tells of where the jaw is, the rest being told by the coefficients: the one is soft, the others are noisy."""
 BESIDE = 40
@@ -70,12 +72,13 @@ class MouthGeometry:
         self.model, self._mesh = model, mesh
         self.upper, self.lower = upper, lower
         self.ring = np.flatnonzero(model.regions["lips"] > 0.3)
+        self._frame = self.ring[::FRAME_STEP]
         self._chin = model.vertices_of_landmarks(list(CHIN))
         third = len(lower) // 3
         self.upper_middle = upper[third : len(upper) - third]
         self.lower_middle = lower[third : len(lower) - third]
         self._neutral = model.neutral(alpha).astype(np.float64)
-        self._ring_moves = model.expression[:, self.ring, :2].astype(np.float64).reshape(model.expression_count, -1)
+        self._frame_moves = model.expression[:, self._frame, :2].astype(np.float64).reshape(model.expression_count, -1)
         self._chin_moves = model.expression[:, self._chin, :2].astype(np.float64).mean(1)
         inside = set(map(int, rows.ravel()))
         self.triangles = np.array([t for t in mesh.triangles[mesh.face_count :] if inside & set(map(int, t))], np.int32)
@@ -97,8 +100,8 @@ class MouthGeometry:
         return self._mesh.points(xy)
 
     def _frontal(self, beta: np.ndarray) -> np.ndarray:
-        """(n, 2) crop pixels of the ring on the face that looks straight ahead: l' of section 3.5.2."""
-        return (self._neutral[self.ring, :2] + (beta.astype(np.float64) @ self._ring_moves).reshape(-1, 2) - self._origin) * self.scale
+        """(n, 2) crop pixels of the frame of lips on the face that looks straight ahead: l' of section 3.5.2."""
+        return (self._neutral[self._frame, :2] + (beta.astype(np.float64) @ self._frame_moves).reshape(-1, 2) - self._origin) * self.scale
 
     def _jaw(self, homography: np.ndarray, beta: np.ndarray, xy: np.ndarray) -> np.ndarray:
         """(2,) crop pixels by which the jaw left its rest: chin of the coefficients and middle of the filmed lower lip."""
@@ -108,7 +111,7 @@ class MouthGeometry:
 
     def pose(self, beta: np.ndarray, xy: np.ndarray) -> MouthPose | None:
         """The mouth of a frame as filmed: beta (B,), xy (V, 2) the vertices on the picture; None where they fit no projective transform."""
-        homography, _ = cv2.findHomography(xy[self.ring].astype(np.float64), self._frontal(beta), 0)
+        homography, _ = cv2.findHomography(xy[self._frame].astype(np.float64), self._frontal(beta), 0)
         if homography is None or not np.isfinite(homography).all():
             return None
         return self._described(homography, xy, self._jaw(homography, beta, xy))

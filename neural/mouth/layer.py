@@ -19,6 +19,7 @@ from ..rendering.renderer import FaceLayer, sample
 from .crops import CAVITY
 from .geometry import EDGE, HEIGHT, MouthGeometry, MouthPose, ramp
 from .model import MouthModel
+from .rim import within_lips
 
 SOFT, SOFT_LEAST = 0.003, 1.7
 """Softness of the lips' inner edge, as a part of the face's width, and in pixels at least: small faces are as soft as the lens and the codec made
@@ -129,17 +130,19 @@ class MouthLayer:
             return layer
         old_way, old_opening = g.between(g.mesh_points(before) - origin, size)
         shown = _inward(old_opening & (old_way > EDGE) & (old_way < 1 - EDGE), soft)
+        filmed_part = to_working(np.ascontiguousarray(plate[y0:y1, x0:x1, :3]), self._linear)
         # Upper teeth stand still, lower ones go with the jaw; where they part, what was between them is stretched.
         jaw, raised = g.jaw_move(before, after), self._raised(filmed, edited, before, after)
-        across = g.across(after - origin, size)
-        grey = to_working(np.ascontiguousarray(plate[y0:y1, x0:x1, :3]), self._linear).mean(2)
+        across = g.across(after - origin, size).astype(np.float32)
+        grey = filmed_part @ np.full(3, 1 / 3, np.float32)
         seam = _seam(grey[(shown > 0.5) & (across < CORNERS[0])], old_way[(shown > 0.5) & (across < CORNERS[0])])
         below = ramp(way, *_parting(seam, *g.heights(before), *g.heights(after), float(raised[1]), float(jaw[1])))[..., None]
         part = slice(y0 - t, y1 - t), slice(x0 - l, x1 - l)
-        still = -(below * jaw + (1 - below) * raised)
+        still = -(below * jaw.astype(np.float32) + (1 - below) * raised.astype(np.float32))
         follow = ramp(across, *CORNERS)[..., None]
         field = (still + follow * (layer.displacement[part] - still)).astype(np.float32)
         own = to_working(sample(plate, (x0, y0, x1, y1), field)[..., :3], self._linear)
+        shown *= within_lips(filmed_part, old_opening, face_width, soft)
         grid = np.stack(np.meshgrid(np.arange(x1 - x0, dtype=np.float32), np.arange(y1 - y0, dtype=np.float32)), -1) + field
         shown = cv2.remap(shown, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR)[..., None]
         torn = 1 - ramp(1 + np.gradient(field[..., 1], axis=0), *STRETCHED)[..., None].astype(np.float32)
@@ -154,12 +157,14 @@ class MouthLayer:
         region = patch[part]
         moved = to_working(region[..., :3], self._linear)
         made = moved + known * (made - moved)
+        inside = inside * within_lips(moved, opening, face_width, soft)
         filled = _continued(own, shown, made, REACH * face_width)
-        dark = np.minimum(_around(moved, opening) * DARK, CAVITY).astype(np.float32)
-        # Soft, as light falls in from the front, and less towards the corners, where cheeks close the gap.
-        gap = PARTED * cv2.GaussianBlur(torn[..., 0], (0, 0), max(0.5, 0.35 * REACH * face_width)) * (1 - ramp(across, *SIDES))
-        interior = shown * own + (1 - shown) * filled
-        interior += gap[..., None] * (dark - interior)
+        interior = filled + shown * (own - filled)
+        if torn.any():
+            dark = np.minimum(_around(moved, opening) * DARK, CAVITY).astype(np.float32)
+            # Soft, as light falls in from the front, and less towards the corners, where cheeks close the gap.
+            gap = PARTED * cv2.GaussianBlur(torn[..., 0], (0, 0), max(0.5, 0.35 * REACH * face_width)) * (1 - ramp(across, *SIDES))
+            interior += gap[..., None] * (dark - interior)
         mixed = from_working(moved + activity * inside[..., None] * (interior - moved), patch.dtype, self._linear)
         np.copyto(region[..., :3], mixed, where=(inside > 0)[..., None])
         return replace(layer, patch=patch)
