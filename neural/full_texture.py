@@ -22,8 +22,9 @@ from ..mesh.errors import MienError
 from ..mesh.files import check_arrays, read_json, read_npz, write_json, write_npz
 from ..mesh.model import FaceModel
 from .appearance import ShotFaces, base_texture, unwrapped
+from .hair import skin_alone
 from .latent.working import from_working, to_working
-from .level2 import MUTED, TextureModel, carry_to_picture, corners_of, ramp, skin_alone, weight_map
+from .level2 import MUTED, TextureModel, carry_to_picture, corners_of, ramp, weight_map
 from .parallel import ordered_map
 from .progress import Reporter
 from .rendering import FaceLayer

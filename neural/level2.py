@@ -22,6 +22,7 @@ from ..mesh.emotion import EMOTIONS
 from ..mesh.errors import MienError
 from ..mesh.files import check_arrays, read_npz, write_npz
 from ..mesh.model import FaceModel
+from .hair import HAIR, skin_alone
 from .latent import LatentImageModel, load_latent
 from .latent.eigen import EigenImages
 from .latent.working import from_working, to_working
@@ -58,9 +59,6 @@ STEPS = 32767
 UNSEEN = 2e-4
 """The most that a control does to any texel below which it is left out: 1/20 of a level of 8 bits."""
 TEXTURE = "texture"
-HAIR, HAIR_REACH = 0.1, 0.049
-"""Change of a texel, working space, from which a direction of emotions may bring hair, and how far from the outline that begins, a part of the
-texture's size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,23 +122,6 @@ class Regression:
             maps.append(cv2.GaussianBlur(full.reshape(size), (0, 0), size[0] / TRUST_BLUR))
         explained = 1 - maps[0] / np.maximum(maps[1], 1e-12)
         return (ramp(explained, *EXPLAINED) * ramp(seen, *SEEN)).astype(np.float32)
-
-
-def skin_alone(model: TextureModel, mask: np.ndarray) -> np.ndarray:
-    """(S, S) float32: 0 where an emotion's direction brings in hair or background, which another take of the actor has elsewhere: strong changes
-    that hang together with the outline of the face. mask (S, S) bool: the face.
-    """
-    whole, reach = np.zeros(mask.shape, np.uint8), 2 * max(1, round(HAIR_REACH * len(mask) / 2)) - 1
-    cv2.drawContours(whole, cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], -1, 1, -1)
-    ring = mask & (cv2.erode(whole, np.ones((reach, reach), np.uint8), borderValue=0) == 0)
-    foreign = np.zeros(mask.shape, np.uint8)
-    for direction in model.emotions[model.emotions.any(1)]:
-        change = model.images.delta(np.zeros((1, *model.images.latent_shape), np.float32), direction.reshape(1, *model.images.latent_shape))[0]
-        strong = (cv2.GaussianBlur(np.abs(change).max(2), (0, 0), 2) > HAIR) & mask
-        parts = cv2.connectedComponents(strong.astype(np.uint8))[1]
-        foreign |= np.isin(parts, np.setdiff1d(parts[ring], 0)).astype(np.uint8)
-    grown = cv2.dilate(foreign, np.ones((reach, reach), np.uint8)).astype(np.float32)
-    return 1 - cv2.GaussianBlur(grown, (0, 0), reach / 2)
 
 
 def ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:

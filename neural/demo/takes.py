@@ -38,6 +38,8 @@ from .plate import RATE, SIZE, SMILE, Head, _grained, _shaken
 from .speech import camera_shake, head_motion
 
 FRAMES = 50
+AROUND = 45
+"""Frames before and after a take, at least."""
 TEXTURE = 512
 DEEP, WIDE = 0.2, 0.012
 """Darkness of a crease at its apex, working space, and the width of its stroke as a part of the texture's size: those of a filmed frown."""
@@ -68,7 +70,8 @@ def crease_maps(unwrap: Unwrapper) -> np.ndarray:
             cv2.polylines(drawn, [(smooth * 16).round().astype(np.int32)], False, (1.0,), max(1, round(WIDE * size)), cv2.LINE_AA, 4)
         narrow, broad = (cv2.GaussianBlur(drawn, (0, 0), k * WIDE * size) for k in (0.7, 2.5))
         maps.append(-DEEP * (narrow - BULGE * broad) / max(float(narrow.max()), 1e-6))
-    return np.stack(maps) * weight_map(unwrap)
+    inside = cv2.erode((weight_map(unwrap) > 0.02).astype(np.float32), np.ones((size // 32, size // 32)))
+    return np.stack(maps) * cv2.GaussianBlur(inside, (0, 0), size / 128)  # soft where the face, an eye or the mouth begins
 
 
 def depths(model: FaceModel, beta: np.ndarray) -> np.ndarray:
@@ -98,8 +101,9 @@ class VirtualActor:
             for direction, i in model.expression_index.items():
                 visemes[name][i] = sum(v for stem, v in amounts.items() if direction in (stem, f"{stem}Left", f"{stem}Right"))
         # The cast comes into an emotion and out of it: the middle of a longer performance does neither.
-        whole, _ = perform(model, actor, visemes, which, 1.0, 3 * frames, np.random.default_rng((self.number, take, len(emotion))), 0.0)
-        beta = whole[frames:2 * frames]
+        around = max(frames, AROUND)
+        whole, _ = perform(model, actor, visemes, which, 1.0, frames + 2 * around, np.random.default_rng((self.number, take, len(emotion))), 0.0)
+        beta = whole[around:around + frames]
         smiles = np.array([name.startswith((*SMILE, "mouth", "jaw")) for name in model.expression_names])
         return (beta + np.where(smiles, 0, self.head.beta)).astype(np.float32)
 

@@ -15,8 +15,9 @@ from mien.mesh.shot import Solve, Track
 from mien.neural.appearance import ShotFaces, SkinSamples, base_texture, unwrapped
 from mien.neural.edit import EditSettings, ShotEditor
 from mien.neural.glasses import GlassesHold
+from mien.neural.hair import skin_alone
 from mien.neural.latent.eigen import EigenFit
-from mien.neural.level2 import SIZE, TextureLayer, TextureModel, expression_groups, group_maps, skin_alone, weight_map
+from mien.neural.level2 import SIZE, TextureLayer, TextureModel, expression_groups, group_maps, weight_map
 from mien.neural.media import PlateReader
 from mien.neural.mouth import MouthCrop
 from mien.neural.mouth.geometry import AROUND, HEIGHT, WIDTH
@@ -90,6 +91,23 @@ def test_directions_of_another_size_are_borrowed_too(face, texture_model):
     assert small.shape == large.shape and small.max() == pytest.approx(0.05, abs=2e-3) == large.max()
     inner = cv2.erode((large[..., 0] > 0.049).astype(np.uint8), np.ones((33, 33))) > 0
     assert inner.sum() > 2000 and np.abs(small - large)[inner].max() < 5e-3
+
+
+def test_a_fringe_that_was_there_before_is_left_alone(face):
+    """Dark from the outline down the forehead in all takes, its lower end in another place: neither that end nor its hair changes; the mouth does."""
+    mask = weight_map(Unwrapper(face, SIZE)) > 0.02
+    y = np.mgrid[:SIZE, :SIZE][0]
+    pictures = np.full((4, SIZE, SIZE, 3), 0.6, np.float32)
+    for picture, end in zip(pictures, (60, 60, 72, 72)):
+        picture[:end] = 0.25
+    pictures[2:, 380:400] -= 0.08
+    fit = EigenFit(mask, 1, pictures.mean(0))
+    fit.add(pictures.copy())
+    images = fit.model()
+    emotions = np.zeros((7, 1), np.float32)
+    emotions[0] = images.encode(pictures[2:3])[0] - images.encode(pictures[:1])[0]
+    kept = skin_alone(TextureModel(images, np.zeros((face.expression_count, 1), np.float32), emotions, np.ones((SIZE, SIZE), np.float32), 0.5), mask)
+    assert kept[mask & (y < 72)].max() < 0.1 and kept[mask & (y > 120)].min() > 0.99
 
 
 def test_nothing_is_drawn_where_glasses_hold_the_skin(face, texture_model):
