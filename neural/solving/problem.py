@@ -47,6 +47,8 @@ class SolveSettings:
     lasting: float = 1.5
     """In the bundle the prior has heavy tails (Cauchy) beyond this many expression_sigma: an acted mood may last all take, is one event and not as
     many as there are keyframes, and would else be cheaper as another face."""
+    blink: float = 0.5
+    """The prior of eyeBlink directions always has them, beyond this many: a lid is open or closed, and seldom half of it."""
     beta_step: float = 0.08
     """Of beta's change between frames in a face that rests, as a part of expression_sigma."""
     beta_jump: float = 2.0
@@ -135,6 +137,8 @@ class Problem:
         self._directions = np.ascontiguousarray(np.moveaxis(both, 0, -1), np.float32)
         """(L, 3, B + A)"""
         self.prior_sigma = model.expression_sigma.astype(np.float64)
+        self.tail = np.where([name.startswith("eyeBlink") for name in model.expression_names], settings.blink, np.inf)
+        """(B,) in prior_sigma: beyond it a direction's prior has heavy tails."""
         self.seen, self.camera, self.settings = seen, camera, settings
         self.sigma = settings.landmark_sigma
         self.focal_sigma = settings.focal_sigma
@@ -276,14 +280,15 @@ class Problem:
         return H.astype(np.float64), g.astype(np.float64)
 
     def prior_weight(self, beta: np.ndarray, lasting: bool = False) -> np.ndarray:
-        """1 / variance of each expression coefficient, given its present sign; `lasting`, in the bundle: and its size, see `SolveSettings.lasting`."""
+        """1 / variance of each expression coefficient, given its sign and, where the prior has heavy tails, its size. lasting: as in the bundle."""
         weight = np.where(beta < 0, 1 / self.settings.negative**2, 1.0) / self.prior_sigma**2
-        return weight / (1 + (np.maximum(beta, 0) / (self.settings.lasting * self.prior_sigma)) ** 2) if lasting else weight
+        tail = np.minimum(self.tail, self.settings.lasting) if lasting else self.tail
+        return weight / (1 + (np.maximum(beta, 0) / (tail * self.prior_sigma)) ** 2)
 
     def prior_cost(self, beta: np.ndarray) -> float:
-        """Whose slope is that of `prior_weight` with `lasting`: twice a negative log likelihood."""
-        x, tail = beta / self.prior_sigma, self.settings.lasting**2
-        return float(np.where(beta < 0, (x / self.settings.negative) ** 2, tail * np.log1p(x * x / tail)).sum())
+        """Twice a negative log likelihood, whose slope is that of `prior_weight` in the bundle."""
+        x, tail = beta / self.prior_sigma, np.minimum(self.tail, self.settings.lasting)
+        return float(np.where(beta < 0, (x / self.settings.negative) ** 2, tail**2 * np.log1p((x / tail) ** 2)).sum())
 
 
 def _each(N: np.ndarray, q: np.ndarray) -> np.ndarray:

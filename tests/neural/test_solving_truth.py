@@ -297,3 +297,6 @@ def test_the_bundle_descends_the_prior_it_is_told(model, takes):
     assert slope == pytest.approx(2 * (problem.prior_weight(beta, lasting=True) * beta * step).sum(), rel=1e-6)
     small = np.full(beta.shape, 1e-3) * problem.prior_sigma
     assert problem.prior_cost(small) == pytest.approx((problem.prior_weight(small) * small**2).sum(), rel=1e-4)
+    blinks = np.array([name.startswith("eyeBlink") for name in model.expression_names])
+    ratio = problem.prior_weight(np.full(beta.shape, 0.7)) * problem.prior_sigma**2
+    assert blinks.sum() == 2 and (ratio[:, blinks] < 0.1).all() and np.allclose(ratio[:, ~blinks], 1)
