@@ -131,7 +131,6 @@ class MouthLayer:
         old_way, old_opening = g.between(g.mesh_points(before) - origin, size)
         shown = _inward(old_opening & (old_way > EDGE) & (old_way < 1 - EDGE), soft)
         filmed_part = to_working(np.ascontiguousarray(plate[y0:y1, x0:x1, :3]), self._linear)
-        shown *= within_lips(filmed_part, old_opening, face_width, soft)
         # Upper teeth stand still, lower ones go with the jaw; where they part, what was between them is stretched.
         jaw, raised = g.jaw_move(before, after), self._raised(filmed, edited, before, after)
         across = g.across(after - origin, size).astype(np.float32)
@@ -143,6 +142,7 @@ class MouthLayer:
         follow = ramp(across, *CORNERS)[..., None]
         field = (still + follow * (layer.displacement[part] - still)).astype(np.float32)
         own = to_working(sample(plate, (x0, y0, x1, y1), field)[..., :3], self._linear)
+        shown *= within_lips(filmed_part, old_opening, face_width, soft)
         grid = np.stack(np.meshgrid(np.arange(x1 - x0, dtype=np.float32), np.arange(y1 - y0, dtype=np.float32)), -1) + field
         shown = cv2.remap(shown, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR)[..., None]
         torn = 1 - ramp(1 + np.gradient(field[..., 1], axis=0), *STRETCHED)[..., None].astype(np.float32)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the lips end inside a mouth. A tracked contour lies up to a few pixels beside the lips' inner edge; a strip of lip that were taken for the inside
-would stay where it was, or move with the jaw, and draw a second rim beside the moved lips. So the inside is what also looks unlike the lips.
+"""Where the lips end inside a mouth.
+
+A tracked contour lies up to a few pixels beside the lips' inner edge. A strip of lip taken for the inside would stay where it was, or move with the
+jaw, and draw a second rim beside the moved lips; so the inside is what also looks unlike the lips.
 """
 
 from __future__ import annotations
