@@ -33,7 +33,7 @@ from .visibility import vertex_normals
 
 FADE = 0.1
 """Largest change of a coefficient, or intensity of an emotion, up to which the picture comes in, so that an edit that begins makes no jump."""
-GRAIN, TONE = 0.004, 0.06
+GRAIN, TONE = 0.007, 0.06
 """Standard deviations of the blurs below and above which the plate's own pixels stay, parts of the face's width."""
 TEXELS = 1.5
 """The first of them is at least so many texels of the model, which shows nothing finer."""
