@@ -61,7 +61,7 @@ class FullTexture:
     def hash(self) -> str:
         """Hex digits over everything that changes a picture, but for the curves."""
         digest = hashlib.sha256(repr(("full", self._model.hash, self._strength, self._borrow)).encode())
-        digest.update(self._latents.tobytes())
+        digest.update(self._latents.tobytes() + self._weight.tobytes())
         return digest.hexdigest()[:16]
 
     def _decoded(self, index: int, change: np.ndarray | None = None) -> np.ndarray:
