@@ -48,8 +48,8 @@ MARGIN = 6
 """Pixels around the lips that are worked on."""
 SHADOW = 0.3
 """How much darker what was never seen gets under the upper lip."""
-NARROW, WIDE = 0.5, 0.035
-"""How much darker it gets in a mere slit, and the opening, in face widths, from which on no light is lost."""
+NARROW, WIDE = 0.9, 0.035
+"""How near to the dark of a mouth what was never seen comes in a mere slit, and the opening, in face widths, from which on no light is lost."""
 REACH = 0.012
 """How far, in face widths, that shadow falls, and how far what the plate shows is continued before the model takes over."""
 STRETCHED = (0.3, 0.7)
@@ -150,18 +150,18 @@ class MouthLayer:
         shown = shown * (1 - torn)
         made, known = self._decoded(self.latents(index, edited, layer, after), edited, below, size, origin)
         depth = cv2.distanceTransform(opening.astype(np.uint8), cv2.DIST_L2, 3)[..., None]
-        made *= 1 - NARROW * (1 - ramp(2 * depth.max() / face_width, 0, WIDE))
         made *= 1 - SHADOW * (1 - way[..., None]) * np.exp(-depth / (REACH * face_width))
         # Of what no frame of the shot ever showed, the plate's own mouth, bent with the lips, is the better guess.
         patch = layer.patch.copy()
         region = patch[part]
         moved = to_working(region[..., :3], self._linear)
         made = moved + known * (made - moved)
+        dark = np.minimum(_around(moved, opening) * DARK, CAVITY).astype(np.float32)
+        made += NARROW * (1 - float(ramp(2 * depth.max() / face_width, 0, WIDE))) * (dark - made)
         inside = inside * within_lips(moved, opening, face_width, soft)
         filled = _continued(own, shown, made, REACH * face_width)
         interior = filled + shown * (own - filled)
         if torn.any():
-            dark = np.minimum(_around(moved, opening) * DARK, CAVITY).astype(np.float32)
             # Soft, as light falls in from the front, and less towards the corners, where cheeks close the gap.
             gap = PARTED * cv2.GaussianBlur(torn[..., 0], (0, 0), max(0.5, 0.35 * REACH * face_width)) * (1 - ramp(across, *SIDES))
             interior += gap[..., None] * (dark - interior)
@@ -240,7 +240,7 @@ def _around(picture: np.ndarray, opening: np.ndarray) -> np.ndarray:
     """(3,): median colour of a picture (h, w, 3) just outside the opening (h, w): the lips."""
     solid = opening.astype(np.uint8)
     ring = (cv2.dilate(solid, np.ones((9, 9), np.uint8)) > 0) & (cv2.dilate(solid, np.ones((3, 3), np.uint8)) == 0)
-    return np.median(picture[ring], 0) if ring.any() else np.ones(3)
+    return np.median(picture[ring][::3], 0) if ring.any() else np.ones(3)
 
 
 def _continued(own: np.ndarray, shown: np.ndarray, made: np.ndarray, reach: float) -> np.ndarray:
