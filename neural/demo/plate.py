@@ -120,11 +120,11 @@ def pictures(head: Head, frames: int, report: Reporter) -> Iterator[np.ndarray]:
         picture = head.picture if layer is None else layer.over(head.picture)
         skull, _ = renderer.project(head.alpha, head.beta, rotation, translation)
         picture = mouth.over(picture, skull + offset, after)
-        yield _grained(_shaken(picture, shakes[i]), grain)
+        yield grained(shaken(picture, shakes[i]), grain)
         report.step("demo plate", i + 1, frames)
 
 
-def _shaken(picture: np.ndarray, shake: np.ndarray) -> np.ndarray:
+def shaken(picture: np.ndarray, shake: np.ndarray) -> np.ndarray:
     """The part of the picture that the camera sees; shake: see camera_shake."""
     x, y, roll, zoom = shake
     middle = picture.shape[0] / 2
@@ -133,7 +133,8 @@ def _shaken(picture: np.ndarray, shake: np.ndarray) -> np.ndarray:
     return cv2.warpAffine(picture, matrix, (SIZE, SIZE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
 
 
-def _grained(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def grained(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The picture (H, W, 3) uint8 with a film's grain."""
     noise = random.standard_normal((*picture.shape[:2], 1)).astype(np.float32) * GRAIN
     noise = cv2.GaussianBlur(noise, (0, 0), 0.7)[..., None] * 1.8
     return np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)

@@ -30,11 +30,11 @@ from ..level2 import carry_to_picture, corners_of, weight_map
 from ..media import open_writer
 from ..progress import Reporter, Silent
 from ..rendering import PlateRenderer, RenderSettings
-from ..shape_gan.cast import VISEMES, make_actor, perform
+from ..shape_gan.cast import VISEMES, make_actor, perform, spread
 from ..shape_gan.takes import COLUMNS, NEUTRAL
 from ..texture import Unwrapper
 from .mouth import MouthLayer
-from .plate import RATE, SIZE, SMILE, Head, _grained, _shaken
+from .plate import RATE, SIZE, SMILE, Head, grained, shaken
 from .speech import camera_shake, head_motion
 
 FRAMES = 50
@@ -96,10 +96,7 @@ class VirtualActor:
         model = self.head.model
         actor = make_actor(model, np.random.default_rng((0, self.number)))
         which = None if emotion == NEUTRAL else EMOTIONS.index(emotion)
-        visemes = {name: np.zeros(model.expression_count) for name in VISEMES}
-        for name, amounts in VISEMES.items():
-            for direction, i in model.expression_index.items():
-                visemes[name][i] = sum(v for stem, v in amounts.items() if direction in (stem, f"{stem}Left", f"{stem}Right"))
+        visemes = {name: spread(model, amounts) for name, amounts in VISEMES.items()}
         # The cast comes into an emotion and out of it: the middle of a longer performance does neither.
         around = max(frames, AROUND)
         whole, _ = perform(model, actor, visemes, which, 1.0, frames + 2 * around, np.random.default_rng((self.number, take, len(emotion))), 0.0)
@@ -127,7 +124,7 @@ class VirtualActor:
                 layer.patch[..., :3] = from_working(to_working(layer.patch[..., :3], False) + change, layer.patch.dtype, False)
                 picture = layer.over(picture)
             skull, _ = renderer.project(head.alpha, head.beta, rotation, head.translation + steps[i])
-            yield _grained(_shaken(mouth.over(picture, skull + offset, after), shakes[i]), grain)
+            yield grained(shaken(mouth.over(picture, skull + offset, after), shakes[i]), grain)
             report.step(f"{emotion} {take}", i + 1, frames)
 
 

@@ -101,7 +101,7 @@ def cast_data(model: FaceModel, config: CastConfig, first: int, count: int, *, f
 
     faces: every frame wears another face, drawn from the prior; else each actor has his or her own. noise: of a solve; 0 gives the performance.
     """
-    visemes = {name: _spread(model, amounts) for name, amounts in VISEMES.items()}
+    visemes = {name: spread(model, amounts) for name, amounts in VISEMES.items()}
     alphas, betas, labels, actors, takes = [], [], [], [], []
     for number in range(first, first + count):
         rng = np.random.default_rng((config.seed, number))
@@ -252,7 +252,7 @@ def _wander(shape: int | tuple[int, int], memory: float, rng: np.random.Generato
     return out
 
 
-def _spread(model: FaceModel, amounts: dict[str, float]) -> np.ndarray:
+def spread(model: FaceModel, amounts: dict[str, float]) -> np.ndarray:
     """(B,): amounts by stem on the model's directions."""
     out = np.zeros(model.expression_count)
     for stem, amount in amounts.items():

@@ -76,7 +76,7 @@ def test_motion_is_smooth_and_the_mouth_speaks(model, data):
 
 def test_closed_lips_dominate(model):
     """Next to a vowel, the lips of a p are more closed than a plain average would have them."""
-    visemes = {k: cast._spread(model, v) for k, v in cast.VISEMES.items() if k in ("silence", "PBM", "AA")}
+    visemes = {k: cast.spread(model, v) for k, v in cast.VISEMES.items() if k in ("silence", "PBM", "AA")}
     rng = np.random.default_rng(0)
     jaw = cast.speech(np.arange(500) / 100, 10, {**visemes, **dict.fromkeys(cast.VOWELS, visemes["AA"])}, rng)[:, model.expression_index["jawOpen"]]
     assert np.quantile(jaw, 0.05) < 0.17 < 0.3 < np.quantile(jaw, 0.95)
