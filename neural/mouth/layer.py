@@ -199,7 +199,7 @@ class MouthLayer:
     def _decoded(self, latents: np.ndarray, pose: MouthPose, below: np.ndarray, size: tuple[int, int],
                  origin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The model's mouth on the picture (h, w, 3), through the inverse transform, and how well it is known (h, w, 1): skull above, jaw below."""
-        atlas = np.concatenate([self._model.images.decode(latents)[0], self._model.known[..., None]], 2)
+        atlas = cv2.merge((self._model.images.decode(latents)[0], self._model.known))
         upper, lower = (self._geometry.on_picture(half, pose, offset, size, origin)
                         for half, offset in ((atlas[:HEIGHT], np.zeros(2)), (atlas[HEIGHT:], pose.jaw)))
         both = np.clip(upper + below * (lower - upper), 0, None)
