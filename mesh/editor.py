@@ -10,6 +10,7 @@ emotions to neutral faces. The residual, not the performance, is smoothed (secti
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -48,7 +49,7 @@ class ShapeEdit:
     beta: np.ndarray
     """(T, B) float32"""
 
-    @property
+    @cached_property
     def active(self) -> np.ndarray:
         """(T,) bool: frames on which anything moves."""
         return np.any(self.alpha != 0, axis=1) | np.any(self.beta != 0, axis=1)

@@ -22,7 +22,7 @@ EMOTIONS = ("angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised
 CONTROLS = (*EMOTIONS, "master", "neutralise", "mouth")
 """Columns of a curves table, and the names of the properties in Blender."""
 
-DEFAULTS: Mapping[str, float] = {"master": 1.0, "neutralise": 0.0, "mouth": 0.7}
+DEFAULTS: Mapping[str, float] = {"master": 1.0, "neutralise": 0.0, "mouth": 0.5}
 """Values at rest; every emotion rests at 0."""
 
 

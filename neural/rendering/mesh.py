@@ -174,11 +174,11 @@ def prepare(model: FaceModel) -> None:
 
 
 @once_per_model
-def _lock(model: FaceModel) -> sp.csr_matrix:
-    """`_smooth_interpolation` (V, L), 3 MB for the default model; read-only."""
+def _lock(model: FaceModel) -> sp.csc_matrix:
+    """`_smooth_interpolation` (V, L), 3 MB for the default model; read-only. By columns: with two right sides that takes half the time."""
     weights = _smooth_interpolation(model)
     weights[np.abs(weights) < LEAST_WEIGHT] = 0
-    found = sp.csr_matrix(weights)
+    found = sp.csc_matrix(weights)
     found.data.flags.writeable = False
     return found
 
