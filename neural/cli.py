@@ -339,8 +339,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def entry() -> NoReturn:
     """The process of `mien`. It leaves at once: all files are closed, and taking modules and arrays down one by one takes half a second."""
     code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # whoever read what it printed is gone
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)
 
 
