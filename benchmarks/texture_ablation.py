@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from mien.mesh.emotion import EMOTIONS
-from mien.mesh.errors import MienError
 from mien.mesh.shot import Plate, Shot, Track
 from mien.neural import stages
 from mien.neural.demo.takes import make_takes
 from mien.neural.edit import EditSettings
+from mien.neural.failures import tells_errors
 from mien.neural.level2_train import train_texture
 from mien.neural.media import PlateReader, open_writer
 from mien.neural.metrics import face
@@ -106,6 +106,7 @@ def measured(folder: Path, shot: Path, emotion: str, truth: Path, neutralise: fl
     return {name: {d: by_name(m)[d].value for d in STAND_INS.values()} for name, m in result.measures.items()}
 
 
+@tells_errors
 def main() -> int:
     """The command; returns the exit code."""
     parser = argparse.ArgumentParser(description="Table 1 of Sun et al. 2023 on labelled takes.")
@@ -118,18 +119,14 @@ def main() -> int:
     jobs += [(f"{Path(a).stem}, {e} within the take", within, (Path(a), e)) for a, e in o.within]
     jobs += [(f"virtual actor to {e}", virtual, (e,)) for e in o.virtual]
     print("| Frechet distance to true frames | whole | without level 1 | without level 2 |\n|---|---|---|---|", flush=True)
-    try:
-        for name, job, arguments in jobs:
-            folder = o.folder / name.replace(" ", "_").replace(",", "")
-            folder.mkdir(parents=True, exist_ok=True)
-            found = job(folder, *arguments)
-            for key, distance in STAND_INS.items():
-                values = [found[v][distance] for v in ("full", "without level 1", "without level 2")]
-                shown = [f"**{v:.0f}**" if v == min(values) else f"{v:.0f}" for v in values]
-                print(f"| {name}, {key} | {' | '.join(shown)} |", flush=True)
-    except MienError as error:
-        print(f"mien: {error}", file=sys.stderr)
-        return 1
+    for name, job, arguments in jobs:
+        folder = o.folder / name.replace(" ", "_").replace(",", "")
+        folder.mkdir(parents=True, exist_ok=True)
+        found = job(folder, *arguments)
+        for key, distance in STAND_INS.items():
+            values = [found[v][distance] for v in ("full", "without level 1", "without level 2")]
+            shown = [f"**{v:.0f}**" if v == min(values) else f"{v:.0f}" for v in values]
+            print(f"| {name}, {key} | {' | '.join(shown)} |", flush=True)
     return 0
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..mesh.errors import MienError
 from ..mesh.shot import Plate
+from .failures import tells_errors
 from .media import PlateReader, display8, probe_plate, read_exr
 
 ROWS = ("plate", "edit", "difference x 8", "matte")
@@ -141,6 +142,7 @@ def _box(text: str) -> Box:
     return x, y, w, h
 
 
+@tells_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="mien-contact-sheet", description="Plate, edit, difference and matte of a few frames on one picture.")
@@ -153,19 +155,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first-frame", type=int, default=1, help="number of the first frame in the mattes' names")
     parser.add_argument("--cell", type=int, default=320, help="width of one picture on the sheet, pixels")
     options = parser.parse_args(arguments)
-    try:
-        plate, output = probe_plate(options.plate), probe_plate(options.output)
-        if (plate.width, plate.height) != (output.width, output.height):
-            raise MienError(f"{options.plate} and {options.output} differ in size; give the same shot before and after.")
-        total = min(plate.frame_count, output.frame_count)
-        indices = [i - 1 for i in options.frames] if len(options.frames) > 1 else evenly(total, options.frames[0])
-        mattes = mattes_of(options.matte_dir, indices, (plate.height, plate.width), options.first_frame) if options.matte_dir else None
-        sheet = contact_sheet(pick_frames(plate, indices), pick_frames(output, indices), mattes, [f"frame {i + 1}" for i in indices],
-                              crop=options.crop, cell=options.cell)
-        save_sheet(options.out, sheet)
-    except MienError as error:
-        print(f"mien: {error}", file=sys.stderr)
-        return 1
+    plate, output = probe_plate(options.plate), probe_plate(options.output)
+    if (plate.width, plate.height) != (output.width, output.height):
+        raise MienError(f"{options.plate} and {options.output} differ in size; give the same shot before and after.")
+    total = min(plate.frame_count, output.frame_count)
+    indices = [i - 1 for i in options.frames] if len(options.frames) > 1 else evenly(total, options.frames[0])
+    mattes = mattes_of(options.matte_dir, indices, (plate.height, plate.width), options.first_frame) if options.matte_dir else None
+    sheet = contact_sheet(pick_frames(plate, indices), pick_frames(output, indices), mattes, [f"frame {i + 1}" for i in indices],
+                          crop=options.crop, cell=options.cell)
+    save_sheet(options.out, sheet)
     print(options.out)
     return 0
 

@@ -3,9 +3,26 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
+from typing import ParamSpec
 
 from ..mesh.errors import MienError
+
+P = ParamSpec("P")
+
+
+def tells_errors(command: Callable[P, int]) -> Callable[P, int]:
+    """For the command of a module: what the user can mend is told on stderr in its sentence, and the exit code is 1."""
+    @functools.wraps(command)
+    def telling(*args: P.args, **options: P.kwargs) -> int:
+        try:
+            return command(*args, **options)
+        except MienError as error:
+            print(f"mien: {error}", file=sys.stderr)
+            return 1
+    return telling
 
 
 def told(error: BaseException, job: str) -> tuple[str, str]:

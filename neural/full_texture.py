@@ -29,7 +29,7 @@ from .parallel import ordered_map
 from .progress import Reporter
 from .rendering import FaceLayer
 from .texture import FACING, FULLY, Unwrapper
-from .visibility import vertex_normals
+from .visibility import view_cosine
 
 FADE = 0.1
 """Largest change of a coefficient, or intensity of an emotion, up to which the picture comes in, so that an edit that begins makes no jump."""
@@ -116,9 +116,7 @@ def well_seen(faces: ShotFaces, frames: int = 15) -> np.ndarray:
     """(V,) in 0..1: how far the shot's frames show each vertex well enough to unwrap it."""
     total, chosen, model = np.zeros(faces.renderer.model.vertex_count), faces.samples(frames), faces.renderer.model
     for index in map(int, chosen):
-        points = faces.vertices(index)[1]
-        cosine = -(vertex_normals(points, model.triangles) * points).sum(1) / np.linalg.norm(points, axis=1)
-        cosine *= np.sign(np.median(cosine))
+        cosine = view_cosine(faces.vertices(index)[1], model.triangles)
         total += np.clip((cosine - FACING) / FULLY, 0, 1) / len(chosen)
     return ramp(total, *SEEN)
 

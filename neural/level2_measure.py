@@ -22,11 +22,11 @@ import cv2
 import numpy as np
 
 from ..mesh.emotion import EmotionCurves
-from ..mesh.errors import MienError
 from ..mesh.model import load_model
 from ..mesh.shot import Shot
 from .appearance import MOUTH_SAMPLES, ShotFaces, base_texture, fit_texture, mouth_crops, unwrapped
 from .edit import EditSettings, ShotEditor
+from .failures import tells_errors
 from .latent.working import to_working
 from .level2 import SIZE, TextureLayer, weight_map
 from .level2_train import open_faces
@@ -162,24 +162,21 @@ def measure_openings(faces: ShotFaces, sheet: Path | None = None, emotion: str =
     return {"flicker": float(np.mean(made) / max(np.mean(own), 1e-9))} if own else {}
 
 
+@tells_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="mien-level2-measure", description="Level 2 and the mouth on held-out frames of solved shots.")
     parser.add_argument("shots", type=Path, nargs="+", metavar="SHOT")
     parser.add_argument("--maps", type=Path, metavar="FOLDER", help="write an error map of the texture and a sheet of opened mouths of each shot")
     options = parser.parse_args(arguments)
-    try:
-        for folder in options.shots:
-            faces = open_faces(folder, load_model(Shot.load(folder).model))
-            values, error = measure_texture(faces)
-            sheet = options.maps / f"{folder.stem}_openings.png" if options.maps else None
-            values |= measure_mouth(faces) | measure_edit(faces) | measure_openings(faces, sheet)
-            print(folder.stem, "  ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items()), flush=True)
-            if options.maps:
-                write_png(options.maps / f"{folder.stem}_error.png", cv2.convertScaleAbs(error, alpha=8 * 255))
-    except MienError as problem:
-        print(f"mien: {problem}", file=sys.stderr)
-        return 1
+    for folder in options.shots:
+        faces = open_faces(folder, load_model(Shot.load(folder).model))
+        values, error = measure_texture(faces)
+        sheet = options.maps / f"{folder.stem}_openings.png" if options.maps else None
+        values |= measure_mouth(faces) | measure_edit(faces) | measure_openings(faces, sheet)
+        print(folder.stem, "  ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items()), flush=True)
+        if options.maps:
+            write_png(options.maps / f"{folder.stem}_error.png", cv2.convertScaleAbs(error, alpha=8 * 255))
     return 0
 
 

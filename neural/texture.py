@@ -198,8 +198,8 @@ def shot_texture(shot: Shot, model: FaceModel, track: Track, solve: Solve, early
     def unwrapped(chosen: tuple[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         index, rgb = chosen
         xy, offset, points = filmed(renderer, solve, track, trust, index)
-        texels, visible = unwrap.texels(rgb, xy + offset, points, trust.hidden(index))
-        return texels, visible > 0.5
+        texels, shown = unwrap.texels(rgb, xy + offset, points, trust.hidden(index))
+        return texels, shown > 0.5
 
     texels, seen = zip(*reported(ordered_map(unwrapped, early.chosen(solve.solved)), report, "texture", min(SAMPLES, int(solve.solved.sum()))))
     result, known = np.zeros((SIZE * SIZE, 3), np.float32), np.zeros(SIZE * SIZE, bool)

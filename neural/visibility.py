@@ -181,10 +181,15 @@ def vertex_normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
+def view_cosine(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(V,) cosine between surfaces at (V, 3), metres in camera axes, and the line of sight: 1 looks at the camera."""
+    cosine = -(vertex_normals(points, triangles) * points).sum(1) / np.linalg.norm(points, axis=1)
+    return cosine * np.sign(np.median(cosine))  # whichever way the model's triangles turn, most of a face looks at the camera
+
+
 def facing(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """(V,) in 0..1: how far surfaces at (V, 3), metres in camera axes, are turned to the camera. Parts that hide each other are not told."""
-    cosine = -(vertex_normals(points, triangles) * points).sum(1) / np.linalg.norm(points, axis=1)
-    cosine *= np.sign(np.median(cosine))  # whichever way the model's triangles turn, most of a face looks at the camera
+    cosine = view_cosine(points, triangles)
     return np.clip((cosine - FACING[0]) / (FACING[1] - FACING[0]), 0, 1)
 
 

@@ -23,6 +23,7 @@ from ...mesh.camera import Camera, place, rotation_matrix, rotation_vector
 from ...mesh.errors import MienError
 from ...mesh.model import FaceModel, load_model
 from ...mesh.shot import Plate, Solve
+from ..failures import tells_errors
 from ..media import Frame
 from ..progress import Reporter, Silent
 from ..rendering import PlateRenderer, RenderSettings
@@ -147,17 +148,14 @@ def make_plate(path: Path | str, *, frames: int = FRAMES, report: Reporter | Non
     write_movie(Path(path), pictures(head, frames, report), RATE, voice(frames / float(RATE), SOUND_RATE), SOUND_RATE)
 
 
+@tells_errors
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="mien-demo-plate", description="Make the demo's plate: a portrait that talks and blinks.")
     parser.add_argument("out", type=Path)
     parser.add_argument("--frames", type=int, default=FRAMES)
     options = parser.parse_args(arguments)
-    try:
-        make_plate(options.out, frames=options.frames)
-    except MienError as error:
-        print(f"mien: {error}", file=sys.stderr)
-        return 1
+    make_plate(options.out, frames=options.frames)
     print(options.out)
     return 0
 

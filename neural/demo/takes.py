@@ -25,6 +25,7 @@ from ...mesh.errors import MienError
 from ...mesh.files import atomic_path
 from ...mesh.model import FaceModel
 from ...mesh.shot import Plate
+from ..failures import tells_errors
 from ..latent.working import from_working, to_working
 from ..level2 import carry_to_picture, corners_of, weight_map
 from ..media import open_writer
@@ -147,6 +148,7 @@ def make_takes(folder: Path, emotion: str, *, actor: int = 1, frames: int = FRAM
     return table
 
 
+@tells_errors
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="mien-demo-takes", description="Make labelled takes of a virtual actor.")
@@ -155,11 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--actor", type=int, default=1, metavar="N", help="which of the cast (1)")
     parser.add_argument("--frames", type=int, default=FRAMES, metavar="N", help=f"frames of a take ({FRAMES})")
     options = parser.parse_args(arguments)
-    try:
-        print(make_takes(options.folder, options.emotion, actor=options.actor, frames=options.frames))
-    except MienError as error:
-        print(f"mien: {error}", file=sys.stderr)
-        return 1
+    print(make_takes(options.folder, options.emotion, actor=options.actor, frames=options.frames))
     return 0
 
 
