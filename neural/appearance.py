@@ -22,7 +22,7 @@ from ..mesh.errors import MienError
 from ..mesh.files import read_json, read_npz, write_json, write_npz
 from ..mesh.shot import Shot, Solve, Track
 from .filmed import filmed
-from .glasses import GlassesHold
+from .glasses import HOLD_VERSION, GlassesHold
 from .latent.eigen import EigenFit, EigenImages
 from .latent.working import to_working
 from .level2 import COMPONENTS as TEXTURE_COMPONENTS
@@ -184,7 +184,7 @@ def skin_to_learn(faces: ShotFaces, actor: Path | None) -> SkinSamples | None:
 def _is_known(faces: ShotFaces) -> bool:
     """Is the skin's model in the shot folder that of this solve?"""
     about = faces.shot.texture_path.with_name("texture_shot.json")
-    return about.exists() and read_json(about).get("key") == faces.key(TEXTURE, faces.free is not None)
+    return about.exists() and read_json(about).get("key") == faces.key(TEXTURE, faces.free is not None and HOLD_VERSION)
 
 
 def shot_texture_model(faces: ShotFaces, actor: Path | None, report: Reporter, skin: SkinSamples | None = None) -> TextureModel | None:
@@ -197,7 +197,7 @@ def shot_texture_model(faces: ShotFaces, actor: Path | None, report: Reporter, s
     folder = faces.shot.texture_path.parent
     if actor is not None and (actor / f"{TEXTURE}.json").exists():
         return TextureModel.load(actor)
-    key, about = faces.key(TEXTURE, faces.free is not None), folder / "texture_shot.json"
+    key, about = faces.key(TEXTURE, faces.free is not None and HOLD_VERSION), folder / "texture_shot.json"
     try:
         if _is_known(faces):
             return TextureModel.load(folder)

@@ -20,7 +20,7 @@ from .appearance import ShotFaces, SkinSamples, shot_mouth, shot_texture_model, 
 from .filmed import filmed
 from .full_texture import FullTexture, shot_latents, well_seen
 from .furrows import Furrows
-from .glasses import GLASSES_CHOICES, GlassesHold, wears_glasses
+from .glasses import GLASSES_CHOICES, HOLD_VERSION, GlassesHold, wears_glasses
 from .level2 import TextureLayer, TextureModel
 from .media import Frame
 from .mouth import MouthGeometry, MouthLayer
@@ -210,7 +210,7 @@ class ShotEditor:
         for array in (self.edit.alpha[index], self.edit.beta[index], self.emotions[index], s.alpha, s.beta[index], s.rotation[index],
                       s.translation[index], self.track.landmarks[index]):
             digest.update(np.ascontiguousarray(array, np.float32).tobytes())
-        facts = (RENDERER_VERSION, self.model.hash, self.shot.plate.fingerprint, self.solve.camera.focal, self.hold is not None,
+        facts = (RENDERER_VERSION, self.model.hash, self.shot.plate.fingerprint, self.solve.camera.focal, self.hold is not None and HOLD_VERSION,
                  self.mouth.hash if self.mouth else "", self.texture.hash if self.texture else "", self.settings.shape_strength,
                  self.furrows.strength, sorted(asdict(self.renderer.settings).items()), *self.trust.key(index))
         digest.update(repr(facts).encode())

@@ -16,8 +16,8 @@ RIGHT_ZONE = (225, 224, 223, 222, 221, 193, 168, 6, 197, 188, 128, 126, 100, 101
 """Landmarks under the right lens, its rim and the bridge, out to the temple arm and down to where large lenses end."""
 FADE_BELOW, FADE_ABOVE = 0.012, 0.0055
 """Metres over which skin below and above the glasses comes free; brows sit close above a rim, so there it is short."""
-
-
+HOLD_VERSION = 2
+"""Raise it when other skin is held, so that bakes and models of the skin from before are known to be out of date."""
 UPWARD, DOWNWARD = 0.65, 0.55
 """Part of a brow's way up and down that is left above glasses: the skin between brow and rim has little to give."""
 
@@ -41,15 +41,15 @@ class GlassesHold:
     """Keeps the skin under glasses where it was filmed, so that their rims stay straight.
 
     It holds points of the skin, not pixels: what is held never shows twice. Brows move as a whole or not at all, so that they keep
-    their thickness; the skin between them and the rim takes up the difference.
+    their thickness; the skin between them and the rim takes up the difference. Below the pads the nose is free.
     """
 
     def __init__(self, model: FaceModel):
-        landmarks = model.mean[model.vertices_of_landmarks(RIGHT_ZONE)]
-        both = np.concatenate([landmarks, landmarks * np.array([-1, 1, 1])])
-        hull = cv2.convexHull((both[:, :2] * 1e4).astype(np.float32))
-        outside = -np.array([cv2.pointPolygonTest(hull, (float(x), float(y)), True) for x, y in model.mean[:, :2] * 1e4]) / 1e4
-        self._above = model.mean[:, 1] < np.median(both[:, 1])
+        landmarks = model.mean[model.vertices_of_landmarks(RIGHT_ZONE), :2]
+        sides = landmarks, landmarks * np.array([-1, 1], landmarks.dtype)
+        self._above = model.mean[:, 1] < np.median(landmarks[:, 1])
+        below = np.minimum(*(outside_hull(side, model.mean[:, :2]) for side in sides))  # the nose below its bridge lies between the lenses
+        outside = np.where(self._above, outside_hull(np.concatenate(sides), model.mean[:, :2]), below)
         free = np.clip(outside / np.where(self._above, FADE_ABOVE, FADE_BELOW), 0, 1)
         self.free = free * free * (3 - 2 * free)
         """(V,) in 0..1: 0 where glasses sit on the face, smoothly to 1 at the brows, cheeks and nose."""
@@ -59,6 +59,12 @@ class GlassesHold:
         move = (after - before) * self.free[:, None]
         move[self._above] *= np.where(move[self._above, 1:] > 0, DOWNWARD, UPWARD)
         return before + move
+
+
+def outside_hull(corners: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Corners (n, 2) and points (V, 2), metres -> (V,) metres: how far the points lie outside of the corners' convex hull, negative within."""
+    hull = cv2.convexHull((corners * 1e4).astype(np.float32))
+    return -np.array([cv2.pointPolygonTest(hull, (float(x), float(y)), True) for x, y in points * 1e4]) / 1e4
 
 
 def glasses_score(texture: np.ndarray, model: FaceModel) -> float:
