@@ -19,7 +19,7 @@ from .media import PlateReader, display8
 from .memo import once_per_model
 from .parallel import ordered_map
 from .progress import Reporter, reported
-from .rendering import PlateRenderer, prepare
+from .rendering import PlateRenderer, landmark_lock
 from .rendering.raster import visible
 from .visibility import shot_trust
 
@@ -166,7 +166,7 @@ class EarlyFrames:
         self._pool = ThreadPoolExecutor(1, "mien-early")
         size = shot.plate.width * shot.plate.height * 3
         self._frames = self._pool.submit(lambda: list(self._read(_evenly(found)))) if shots * SAMPLES * size <= EARLY_MOST else None
-        for make in (lambda: prepare(model), lambda: mirror_map(model, SIZE)):
+        for make in (lambda: landmark_lock(model), lambda: mirror_map(model, SIZE)):
             self._pool.submit(make)
 
     def __enter__(self) -> EarlyFrames:

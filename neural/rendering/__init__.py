@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From two shapes of one face to the plate's own pixels, moved: the plate-resolution renderer."""
 
-from .mesh import prepare
+from .lock import landmark_lock
 from .occlusion import behind_mask
 from .renderer import FaceLayer, PlateRenderer, RenderSettings
 
-__all__ = ["FaceLayer", "PlateRenderer", "RenderSettings", "behind_mask", "prepare"]
+__all__ = ["FaceLayer", "PlateRenderer", "RenderSettings", "behind_mask", "landmark_lock"]

@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.linalg import splu
 
 from ...mesh.model import FaceModel
-from ..memo import once_per_model
-from ..parallel import WORKERS, ordered_map
+from .lock import landmark_lock
 
 EYE_RINGS = ((0.14, 0.7, 0.5), (0.34, 0.3, 0.12), (0.7, 0.05, 0.0), (1.0, 0.0, 0.0))
 """(way from the lid margin to the eye's centre, part of the lid's move there when the lid opens, and when it closes).
@@ -51,7 +49,7 @@ class RenderMesh:
         self.face_count, self.extra = len(model.triangles), len(rows)
         self.triangles = np.concatenate(triangles).astype(np.int32)
         self.positions, self._opening, self._closing = _matrix(rows, V), _matrix(opening, V), _matrix(closing, V)
-        self.lock = _lock(model)
+        self.lock = landmark_lock(model)
         self._fix_orientation()
 
     def darkness(self, before: np.ndarray, after: np.ndarray) -> np.ndarray | None:
@@ -162,43 +160,3 @@ def _matrix(rows: list[dict[int, float]], V: int) -> sp.csr_matrix:
     entries = [(i, v, w) for i, row in enumerate(rows) for v, w in row.items()]
     r, c, d = (list(column) for column in zip(*entries)) if entries else ([], [], [])
     return sp.csr_matrix((d, (r, c)), shape=(len(rows), V))
-
-
-LEAST_WEIGHT = 1e-4
-"""Below this a landmark does not count for a vertex: nine of ten do not, and landmarks 3 pixels off move no vertex by 1/200 of a pixel that way."""
-
-
-def prepare(model: FaceModel) -> None:
-    """Make now what takes half a second at a model's first RenderMesh of a process."""
-    _lock(model)
-
-
-@once_per_model
-def _lock(model: FaceModel) -> sp.csc_matrix:
-    """`_smooth_interpolation` (V, L), 3 MB for the default model; read-only. By columns: with two right sides that takes half the time."""
-    weights = _smooth_interpolation(model)
-    weights[np.abs(weights) < LEAST_WEIGHT] = 0
-    found = sp.csc_matrix(weights)
-    found.data.flags.writeable = False
-    return found
-
-
-def _smooth_interpolation(model: FaceModel) -> np.ndarray:
-    """(V, L) weights that carry a value at each landmark smoothly to all vertices (bi-Laplacian interpolation on the mesh)."""
-    V, t = model.vertex_count, model.triangles
-    edges = np.concatenate([t[:, [0, 1]], t[:, [1, 2]], t[:, [2, 0]]])
-    edges = np.concatenate([edges, edges[:, ::-1]])
-    adjacency = sp.csr_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(V, V))
-    adjacency.data[:] = 1
-    laplacian = sp.eye(V) - sp.diags(1 / np.maximum(np.asarray(adjacency.sum(1)).ravel(), 1)) @ adjacency
-    energy = (laplacian.T @ laplacian).tocsc()
-    known = model.landmark_vertices.astype(int)
-    free = np.setdiff1d(np.arange(V), known)
-    weights = np.zeros((V, len(known)), np.float32)
-    weights[known, np.arange(len(known))] = 1
-    if len(free):
-        # Symmetric and positive definite: needs no pivots, and an order of minimum degree keeps the factors small.
-        solver = splu(energy[free][:, free].tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-        columns = np.array_split(energy[free][:, known].toarray(order="F"), WORKERS, axis=1)
-        weights[free] = -np.concatenate(list(ordered_map(solver.solve, columns)), 1)
-    return weights
