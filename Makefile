@@ -18,7 +18,7 @@ help:
 
 env: $(STAMP)
 
-$(STAMP): requirements/engine.txt requirements/dev.txt requirements/optional.txt requirements/constraints.txt pyproject.toml build/system_libraries.py
+$(STAMP): requirements/engine.txt requirements/recognition.txt requirements/dev.txt requirements/optional.txt requirements/constraints.txt pyproject.toml build/system_libraries.py
 	@[[ -n "$(PYTHON)" ]] || { echo "Python 3.11 is missing; install it (Debian 12: apt-get install python3 python3-venv)."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "$(PYTHON) is not Python 3.11, which Blender's module needs; type: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }

@@ -23,6 +23,7 @@ from ..mesh.errors import MienError
 from . import blas  # noqa: F401  before anything imports numpy
 from . import level2_command as level2
 from .arguments import unit
+from .cast_command import add_cast, run_cast
 from .console import Console, console
 from .evaluate_cli import add_evaluate, run_evaluate
 from .failures import told
@@ -141,6 +142,10 @@ def build_parser() -> argparse.ArgumentParser:
                             allow_abbrev=False)
     p.set_defaults(parser=p)
     model_command.add_arguments(p, common)
+    p = commands.add_parser("cast", help="Actors of a production: list, who.", description="The actors that the shots of a production share.",
+                            allow_abbrev=False)
+    p.set_defaults(parser=p)
+    add_cast(p, common)
     add("selftest", "Check that the engine's packages are there and work.")
     return parser
 
@@ -251,7 +256,7 @@ def _train(args: argparse.Namespace, terminal: Console) -> None:
 COMMANDS = {"track": _track, "solve": lambda args, terminal: run_solve(args, terminal, JOBS),
             "check": lambda args, terminal: run_check(args, terminal, JOBS["check"]), "edit": _edit, "evaluate": run_evaluate,
             **{studies.command_name(name): partial(studies.run_study, name) for name in studies.RUN},
-            "model": model_command.run, "selftest": _selftest, "train": _train}
+            "cast": run_cast, "model": model_command.run, "selftest": _selftest, "train": _train}
 
 
 def _check_edit(args: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ A job takes JSON-able parameters and a Reporter and returns a JSON-able result. 
 the types of `stages`, which does the work and is imported, with everything heavy, only when a job runs.
 
     track     plate, folder, [face, all_faces, landmarks, first_frame, fps]        -> track_summary
-    solve     folder, [model, focal_mm, distortion, mask, identity, rnet, photometric, together] -> solve_summary
+    solve     folder, [model, focal_mm, distortion, mask, identity, rnet, photometric, cast, actor, together] -> solve_summary
     resolve   folder, [frames]                               -> what resolve.resolve returns
     check     folder, output, [codec]                        -> what check.check_movie returns
     learn     folder, [settings]                             -> what learn.learn returns
@@ -17,7 +17,7 @@ the types of `stages`, which does the work and is imported, with everything heav
     train_stylegan  shots, output, [resume, settings, start, lpips_network, alexnet] -> what stylegan.command.train_stylegan returns
     train_shape  output, [takes, cast, model, resume, start, jobs, settings] -> what shape_gan.run.train returns
     add_model  source, [name]                                -> models.add.model_info
-    setup     folder, [device, requirements, wheels]         -> setup_engine.setup
+    setup     folder, [device, recognition, requirements, wheels] -> setup_engine.setup
     demo_plate  output -> {"output"};  selftest  -> selftest.selftest
 """
 
@@ -242,7 +242,7 @@ def track(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
 def solve(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     """`together`: further shot folders of the same person, solved with one identity; their summaries are in the result's "together"."""
     p = checked("solve", params, {"folder": _path}, {"model": _text, "focal_mm": _positive, "distortion": _two, "mask": _text, "identity": _path,
-                                                      "rnet": _path, "photometric": _flag, "together": _paths})
+                                                      "rnet": _path, "photometric": _flag, "cast": _path, "actor": _text, "together": _paths})
     from . import stages
     first, *others = stages.solve_together([p.pop("folder"), *p.pop("together", [])], **p, report=report)
     return solve_summary(first) | ({"together": [solve_summary(shot) for shot in others]} if others else {})
@@ -374,7 +374,7 @@ def add_model(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
 
 def setup(params: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     """Runs in a bare Python, before there is any package."""
-    p = checked("setup", params, {"folder": _path}, {"device": _device, "requirements": _path, "wheels": _path})
+    p = checked("setup", params, {"folder": _path}, {"device": _device, "recognition": _flag, "requirements": _path, "wheels": _path})
     from .setup_engine import setup as make
     return make(p.pop("folder"), **p, report=report)
 

@@ -56,14 +56,16 @@ def requirements_hash(folder: Path = REQUIREMENTS) -> str:
     return digest.hexdigest()[:16]
 
 
-def setup(folder: Path, *, device: str = "cpu", requirements: Path = REQUIREMENTS, wheels: Path | None = None, report: Reporter) -> dict:
+def setup(folder: Path, *, device: str = "cpu", recognition: bool = False, requirements: Path = REQUIREMENTS, wheels: Path | None = None,
+          report: Reporter) -> dict:
     """Make or complete the environment in `folder`.
 
-    device: "cpu" or "cuda", which build of torch. wheels: a folder of downloaded packages, used instead of the network. Returns {"python"}.
+    device: "cpu" or "cuda", which build of torch. recognition: with the network that a cast needs. wheels: a folder of downloaded packages,
+    used instead of the network. Returns {"python"}.
     Raises MienError with what is in the way; Cancelled leaves what is there for the next time.
     """
-    wanted = read_requirements(requirements / "engine.txt")
-    state = {"schema": 1, "base": sys.executable, "device": device, "requirements": requirements_hash(requirements)}
+    wanted = [line for name in ("engine.txt", *(["recognition.txt"] if recognition else [])) for line in read_requirements(requirements / name)]
+    state = {"schema": 1, "base": sys.executable, "device": device, "recognition": recognition, "requirements": requirements_hash(requirements)}
     python = venv_python(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _note(folder, {**state, "state": "unfinished", "step": "environment"})

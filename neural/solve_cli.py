@@ -13,7 +13,7 @@ from ..mesh.frames import ranges_text
 from .console import Console
 from .jobs import CODECS, JobFunction
 
-SOLVE_OPTIONS = ("model", "focal_mm", "distortion", "mask", "identity", "rnet", "photometric")
+SOLVE_OPTIONS = ("model", "focal_mm", "distortion", "mask", "identity", "rnet", "photometric", "cast")
 AddCommand = Callable[[str, str], argparse.ArgumentParser]
 
 
@@ -46,6 +46,7 @@ def add_solve_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--distortion", type=float, nargs=2, metavar=("K1", "K2"), help="radial distortion of the lens, as Blender's or OpenCV's (none)")
     p.add_argument("--mask", metavar="MATTE", help="pictures or a movie, white where something hides the face: matte.####.png; 'none' forgets it")
     p.add_argument("--identity", type=Path, metavar="SHOT", help="keep the face of this solved shot of the same person")
+    p.add_argument("--cast", type=Path, metavar="FOLDER", help="the production's actors: who is recognised gets the face of earlier shots")
     p.add_argument("--rnet", type=Path, metavar="PTH", help="with a Basel Face Model: start from what R-Net says, by this checkpoint")
     p.add_argument("--photometric", action="store_true", default=None, help="refine every frame on the plate's own pixels (slower)")
 
@@ -55,6 +56,7 @@ def add_solve(add: AddCommand) -> None:
     p = add("solve", "Solve identity, expression, pose and camera of tracked shots.")
     p.add_argument("shot", type=Path, nargs="+", metavar="SHOT", help="a shot folder; several are solved one after the other")
     p.add_argument("--shared-identity", action="store_true", help="the shots show one person: solve one face for all")
+    p.add_argument("--actor", metavar="NAME", help="with --cast: who it is, known or new, instead of recognising")
     p.add_argument("--pins", action="store_true", help="solve only the frames around landmarks pinned since, with identity and camera as they are")
     p.add_argument("--frames", type=frame_range, action="append", metavar="A:B", help="the same for the frames A to B; may be given several times")
     add_solve_options(p)
@@ -66,7 +68,7 @@ def add_solve(add: AddCommand) -> None:
 
 
 def solve_given(args: argparse.Namespace) -> dict[str, Any]:
-    """The options of the solve that were given, as parameters of the job."""
+    """The options of `add_solve_options` that were given, as parameters of the job."""
     given = {name: getattr(args, name) for name in SOLVE_OPTIONS if getattr(args, name) is not None}
     return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
 
@@ -85,6 +87,9 @@ def tell_solve(summary: dict[str, Any], terminal: Console) -> None:
     terminal.say(f"reprojection  {error}")
     if summary.get("photometric"):
         terminal.say(f"refined       on the plate's pixels, by {summary['photometric']}")
+    if verdict := summary.get("cast"):
+        from ..mesh.cast import told  # brings numpy, which --help can do without
+        terminal.say(f"actor         {told(verdict)}")
     terminal.say(f"focal length  {summary['focal']:.0f} px ({summary['focal_mm']:.1f} mm on a 36 mm wide sensor)")
     if lids := summary.get("lids"):
         terminal.say(f"lids          as on the plate in {lids['agree'] * 100:.1f} % of eyes and frames; {lids['closed']} closed, "
@@ -97,15 +102,16 @@ def tell_solve(summary: dict[str, Any], terminal: Console) -> None:
 def run_solve(args: argparse.Namespace, terminal: Console, jobs: Mapping[str, JobFunction]) -> None:
     """`mien solve SHOT [SHOT ...]`, by the job `solve`; a part of shots by `resolve`."""
     first, *others = map(str, args.shot)
+    given = solve_given(args) | ({"actor": args.actor} if args.actor is not None else {})
     if args.pins or args.frames:
-        if given := [*solve_given(args), *(["shared_identity"] if args.shared_identity else [])]:
-            raise MienError(f"--{given[0].replace('_', '-')} is for a solve of the whole shot; leave out --pins and --frames.")
+        if wrong := [*given, *(["shared_identity"] if args.shared_identity else [])]:
+            raise MienError(f"--{wrong[0].replace('_', '-')} is for a solve of the whole shot; leave out --pins and --frames.")
         summaries = [jobs["resolve"]({"folder": folder, **({"frames": args.frames} if args.frames else {})}, terminal) for folder in (first, *others)]
     elif args.shared_identity:
-        summary = jobs["solve"]({"folder": first, "together": others, **solve_given(args)}, terminal)
+        summary = jobs["solve"]({"folder": first, "together": others, **given}, terminal)
         summaries = [summary, *summary.get("together", [])]
     else:
-        summaries = [jobs["solve"]({"folder": folder, **solve_given(args)}, terminal) for folder in (first, *others)]
+        summaries = [jobs["solve"]({"folder": folder, **given}, terminal) for folder in (first, *others)]
     for folder, summary in zip(args.shot, summaries):
         if others:
             terminal.say(f"-- {folder}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..mesh.cast import SETTING as CAST
 from ..mesh.emotion import EmotionCurves
 from ..mesh.errors import MienError
 from ..mesh.model import FaceModel, load_model
@@ -66,22 +67,28 @@ def _keep_track(shot: Shot, found: Track) -> Shot:
 
 
 def solve(folder: Path, *, model: str = "default", focal_mm: float | None = None, distortion: tuple[float, float] | None = None,
-          mask: str | None = None, identity: Path | None = None, rnet: Path | None = None, photometric: bool = False, report: Reporter) -> Shot:
+          mask: str | None = None, identity: Path | None = None, rnet: Path | None = None, photometric: bool = False, cast: Path | None = None,
+          actor: str = "", report: Reporter) -> Shot:
     """Identity, camera, expression and pose of one shot; see `solve_together`."""
     return solve_together([folder], model=model, focal_mm=focal_mm, distortion=distortion, mask=mask, identity=identity, rnet=rnet,
-                          photometric=photometric, report=report)[0]
+                          photometric=photometric, cast=cast, actor=actor, report=report)[0]
 
 
 def solve_together(folders: Sequence[Path], *, model: str = "default", focal_mm: float | None = None, distortion: tuple[float, float] | None = None,
                    mask: str | None = None, identity: Path | None = None, rnet: Path | None = None, photometric: bool = False,
-                   report: Reporter) -> list[Shot]:
+                   cast: Path | None = None, actor: str = "", report: Reporter) -> list[Shot]:
     """Identity, camera, expression and pose from the tracks of shots of one person, and each shot's UV texture.
 
     focal_mm: focal length on a 36 mm wide sensor (longer side of the picture), when it is known. distortion: k1, k2 of the lens. mask: pictures
     that are white where something hides the face (`visibility.py`), "none" to forget an earlier one. identity: a solved shot whose face is
     kept. rnet: R-Net's checkpoint, where the solve on a Basel Face Model is to start from what it says. photometric: every frame is refined on the
-    plate's own pixels. Raises MienError.
+    plate's own pixels. cast: the folder that knows the production's actors (mesh/cast.py): who is recognised there, or named by `actor`, gets the
+    face that earlier shots have; who is not is added. Raises MienError.
     """
+    if cast is not None and identity is not None:
+        raise MienError("A face to keep and a cast were both given; the cast knows which face to keep, so leave the other one out.")
+    if actor and cast is None:
+        raise MienError(f"The actor '{actor}' was named, but no cast; give the folder of the cast as well.")
     if focal_mm is not None and not 4 <= focal_mm <= 2000:
         raise MienError(f"The focal length {focal_mm:g} mm is not within 4 to 2000 mm.")
     shots, face_model = [Shot.load(folder) for folder in folders], load_model(model)
@@ -98,9 +105,15 @@ def solve_together(folders: Sequence[Path], *, model: str = "default", focal_mm:
             reader = PlateReader(shot.plate_path, shot.plate)
             given = replace(given, start=predict(rnet, reader.frames(), shot.plate, landmarks, face_model, given.camera, report))
         footage.append(given)
+    role = None
+    if cast is not None:
+        from .casting import role_of  # nothing of it is needed without a cast
+        role = role_of(cast, shots, [given.track for given in footage], actor, report)
+        alpha = role.alpha(face_model)
     with contextlib.ExitStack() as reading:
         early = [reading.enter_context(EarlyFrames(shot, given.track.found, face_model, len(shots))) for shot, given in zip(shots, footage)]
-        for shot, given, frames, result in zip(shots, footage, early, solve_shots(face_model, footage, report, alpha=alpha)):
+        results = solve_shots(face_model, footage, report, alpha=alpha)
+        for shot, given, frames, result in zip(shots, footage, early, results):
             by = ""
             if photometric:
                 from .solving.photometric import refine
@@ -111,9 +124,14 @@ def solve_together(folders: Sequence[Path], *, model: str = "default", focal_mm:
             texture = shot_texture(shot, face_model, given.track, result, frames, report)
             shot.settings["glasses_seen"] = glasses_score(texture, face_model) > GLASSES_THRESHOLD
             shot.settings["focal_given"] = focal_mm is not None
+            shot.settings.pop(CAST, None)
+            if role is not None:
+                shot.settings[CAST] = role.verdict.to_dict()
             write_png(shot.texture_path, texture)
             result.save(shot.solve_path)
             shot.save()
+    if role is not None:
+        role.learn(model, face_model, results, report)
     return shots
 
 
@@ -148,11 +166,13 @@ def _identity_of(folder: Path, model: FaceModel) -> np.ndarray:
 
 def solve_summary(shot: Shot) -> dict:
     """What `mien solve` prints: frames, solved, reprojection (median of frames, parts of the eye distance), mesh (the same, the landmarks'
-    own offsets not taken off), photometric (refined on the plate by what; "" if not), focal in px and mm, lids (`blink_agreement`), cuts, lost."""
+    own offsets not taken off), photometric (refined on the plate by what; "" if not), cast (the verdict; None without a cast), focal in px and
+    mm, lids (`blink_agreement`), cuts, lost."""
     result, track, model = Solve.load(shot), Track.load(shot), load_model(shot.model)
     solved = result.solved
     return {"frames": len(solved), "solved": int(solved.sum()), "reprojection": float(np.median(result.reprojection[solved])),
             "mesh": mesh_misfit(model, track, result), "photometric": shot.settings.get("photometric") or "",
+            "cast": shot.settings.get(CAST),
             "lids": blink_agreement(model, track.landmarks, result),
             "focal": result.camera.focal, "focal_mm": result.camera.focal * SENSOR / max(shot.plate.width, shot.plate.height),
             "cuts": [shot.frame_number(int(c)) for c in result.cuts], "lost": [shot.frame_number(int(i)) for i in np.flatnonzero(~solved)]}

@@ -48,7 +48,7 @@ def preferences_of(context: bpy.types.Context) -> bpy.types.AddonPreferences | N
 
 
 def setup_state() -> dict[str, Any]:
-    """What setup.json says: state ("unfinished", "done"), step, base, device; empty when there was no set-up."""
+    """What setup.json says: state ("unfinished", "done"), step, base, device, recognition; empty when there was no set-up."""
     path = engine_folder() / "setup.json"
     try:
         return read_json(path) if path.exists() else {}
@@ -126,7 +126,8 @@ class MIEN_OT_setup_engine(JobOperator, bpy.types.Operator):
 
     def steps(self, context: bpy.types.Context) -> list[tuple[str, dict[str, Any]]]:
         preferences = preferences_of(context)
-        params = {"folder": str(engine_folder()), "device": preferences.device.lower(), **requirements()}
+        params = {"folder": str(engine_folder()), "device": preferences.device.lower(), "recognition": preferences.recognition,
+                  **requirements()}
         if preferences.wheels:
             params["wheels"] = bpy.path.abspath(preferences.wheels)
         return [("setup", params)]

@@ -17,7 +17,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 LAYERS = ("mesh", "neural", "operators", "ui")
 BLENDER = {"bpy", "bmesh", "bpy_extras", "mathutils", "gpu", "gpu_extras", "blf", "aud", "imbuf", "addon_utils"}
-ENGINE = {"numpy", "torch", "cv2", "numba", "PIL", "face_alignment", "mediapipe", "av", "scipy", "OpenEXR", "skimage", "safetensors", "tqdm"}
+ENGINE = {"numpy", "torch", "cv2", "numba", "PIL", "dlib", "face_alignment", "mediapipe", "av", "scipy", "OpenEXR", "skimage", "safetensors", "tqdm"}
 CLIENT = {"neural.client", "neural.engine_process", "neural.protocol", "neural.version"}
 """The part of the engine that Blender's side imports: standard library, numpy and mesh only."""
 

@@ -35,6 +35,8 @@ class MienPreferences(bpy.types.AddonPreferences):
         name="Build", description="Which build of torch is fetched; only trained networks use it",
         items=(("CPU", "Processor", "Works everywhere; about 2 GB on disk"),
                ("CUDA", "CUDA", "For NVIDIA graphics cards; 4 GB and more on disk")))
+    recognition: bpy.props.BoolProperty(
+        name="Recognise Actors", description="Fetch the network that tells who is filmed as well (104 MB); a cast needs it, nothing else does")
     wheels: bpy.props.StringProperty(
         name="Packages", subtype="DIR_PATH",
         description="A folder of downloaded packages ('pip download -r requirements/engine.txt'), for a computer without network; empty: the network")
@@ -87,6 +89,7 @@ class MienPreferences(bpy.types.AddonPreferences):
             return
         body.prop(self, "base_python", placeholder=str(engine_setup.find_python() or "none found"))
         body.row().prop(self, "device", expand=True)
+        body.prop(self, "recognition")
         body.prop(self, "wheels", placeholder="from the network")
         if state.get("state") == "unfinished":
             wrapped(body.column(align=True), f"The last set-up stopped at '{state.get('step')}'; press the button to go on from there.", "INFO")

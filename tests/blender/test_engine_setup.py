@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from mien.neural.client import Engine
-from mien.tests.neural.test_setup_engine import write_requirements, write_wheel
+from mien.tests.neural.test_setup_engine import value, write_requirements, write_wheel
 
 FAKE = Path(__file__).with_name("fake_jobs.py")
 
@@ -21,7 +21,7 @@ FAKE = Path(__file__).with_name("fake_jobs.py")
 def preferences(blender, monkeypatch, tmp_path):
     """The extension's preferences, which only an enabled extension has."""
     from mien.operators import engine_setup
-    settings = SimpleNamespace(engine_python="", base_python="", device="CPU", wheels="", face_model="")
+    settings = SimpleNamespace(engine_python="", base_python="", device="CPU", wheels="", face_model="", recognition=True)
     monkeypatch.setattr(engine_setup, "preferences_of", lambda context: settings)
     monkeypatch.setattr(engine_setup, "engine_folder", lambda: tmp_path / "user" / "engine")
     return settings
@@ -39,12 +39,15 @@ def test_set_up_from_a_folder_of_packages(blender, preferences, monkeypatch, tmp
     """Without the network: the button makes the venv, installs, and chooses the new Python."""
     from mien.operators import engine_setup
     write_wheel(tmp_path / "wheels", "mien_small")
+    write_wheel(tmp_path / "wheels", "mien_who")
     monkeypatch.setattr(engine_setup, "online", lambda: False)
-    monkeypatch.setattr(engine_setup, "requirements", lambda: {"requirements": str(write_requirements(tmp_path / "pins", "mien_small==1.0"))})
+    pins = write_requirements(tmp_path / "pins", "mien_small==1.0", known="mien_who==1.0")
+    monkeypatch.setattr(engine_setup, "requirements", lambda: {"requirements": str(pins)})
     preferences.wheels, preferences.base_python = str(tmp_path / "wheels"), sys.executable
     assert blender.ops.mien.setup_engine() == {"FINISHED"}
     assert Path(preferences.engine_python).is_file()
-    assert engine_setup.setup_state()["state"] == "done"
+    assert engine_setup.setup_state()["state"] == "done" and engine_setup.setup_state()["recognition"]
+    assert value(Path(preferences.engine_python), "mien_who") == "7"
 
 
 def test_a_python_that_is_too_new_is_told(blender, preferences, monkeypatch, tmp_path) -> None:

@@ -33,8 +33,10 @@ def write_wheel(folder: Path, name: str) -> None:
         wheel.writestr(f"{name}-1.0.dist-info/RECORD", record + f"{name}-1.0.dist-info/RECORD,,\n")
 
 
-def write_requirements(folder: Path, *lines: str) -> Path:
+def write_requirements(folder: Path, *lines: str, known: str = "") -> Path:
+    """known: the line that is wanted for recognition alone."""
     folder.mkdir(exist_ok=True)
+    (folder / "recognition.txt").write_text(known + "\n")
     (folder / "engine.txt").write_text("# pins\n" + "\n".join(lines) + "\n")
     (folder / "constraints.txt").write_text("mien_small==1.0\n")
     return folder
