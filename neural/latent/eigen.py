@@ -67,7 +67,7 @@ class EigenImages:
     def hash(self) -> str:
         digest = hashlib.sha256()
         for array in (self.mean, self.where, self.components, self.variance):
-            digest.update(np.ascontiguousarray(array).tobytes())
+            digest.update(np.ascontiguousarray(array))
         return digest.hexdigest()[:16]
 
     def _flat(self, images: np.ndarray) -> np.ndarray:
@@ -141,7 +141,7 @@ class EigenImages:
             raise MienError(f"{path} cannot be read ({error}); delete it and train the model again.") from error
         check_arrays(path, a, {"mean": (None, None, 3), "where": (None,), "variance": (None,)})
         check_arrays(path, a, {"components": (len(a["variance"]), 3 * len(a["where"]))})
-        return cls(a["mean"], a["where"], a["components"].astype(np.float32), a["variance"], float(about["noise"]), float(about["explained"]))
+        return cls(a["mean"], a["where"], _whole(a["components"]), a["variance"], float(about["noise"]), float(about["explained"]))
 
 
 def _finished(mean: np.ndarray, where: np.ndarray, components: np.ndarray, variance: np.ndarray, total: float) -> EigenImages:
@@ -157,6 +157,14 @@ def _halved(values: np.ndarray) -> np.ndarray:
     out = np.empty_like(values, np.float32)
     for row, target in zip(values, out):
         target[:] = cv2.convertFp16(cv2.convertFp16(row)).ravel()
+    return out
+
+
+def _whole(values: np.ndarray) -> np.ndarray:
+    """(n, M) float16 -> the same as float32."""
+    out = np.empty(values.shape, np.float32)
+    for row, target in zip(values.view(np.int16), out):
+        target[:] = cv2.convertFp16(row).ravel()
     return out
 
 

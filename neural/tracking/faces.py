@@ -7,7 +7,6 @@ import threading
 from collections import Counter
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from .mediapipe_tracker import MAX_FACES, Face, MediaPipeTracker
 
@@ -76,6 +75,7 @@ class Faces:
         known = sorted(self._last, key=lambda number: -self._frames[number])
         result: dict[int, Face] = {}
         if found:
+            from scipy.optimize import linear_sum_assignment  # a fifth of a second that nobody needs who tracks nothing
             far = np.array([[self._distance(face, number) / (index - self._when[number]) for number in known] for face in found])
             allowed = np.full_like(far, anywhere, bool) | (far <= JUMP)
             for row, column in zip(*linear_sum_assignment(np.where(allowed, far, FAR))):
