@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which landmarks and which start a solve has: the choice, and whether what it needs is on this computer."""
+"""Which landmarks, start and cast a solve has: the choice, and whether what it needs is on this computer."""
 
 from __future__ import annotations
 
@@ -58,7 +58,14 @@ def track_options(settings: Any) -> dict[str, Any]:
 
 def solve_options(settings: Any) -> dict[str, Any]:
     """Parameters for the job 'solve'; none where it is as always."""
-    return {**({"rnet": str(shots.absolute(settings.rnet))} if settings.rnet else {}), **({"photometric": True} if settings.photometric else {})}
+    options: dict[str, Any] = {"photometric": True} if settings.photometric else {}
+    if settings.rnet:
+        options["rnet"] = str(shots.absolute(settings.rnet))
+    if settings.cast:
+        options["cast"] = str(shots.absolute(settings.cast))
+        if settings.actor_name.strip():
+            options["actor"] = settings.actor_name.strip()
+    return options
 
 
 CLASSES = ()

@@ -10,7 +10,7 @@ import bpy
 
 from . import shots
 
-PER_SHOT = ("face_number", "focal_mm", "model", "landmarks", "rnet", "photometric")
+PER_SHOT = ("face_number", "focal_mm", "model", "landmarks", "rnet", "photometric", "actor_name")
 """Settings of MienScene that each shot has for itself; those of the shots that are not in work are kept in their rows."""
 
 
@@ -66,7 +66,7 @@ def enlist_others(scene: bpy.types.Scene, folders: Sequence[Path]) -> None:
             item.shot_folder, item.plate, item.name = stored, settings.plate, shots.shot_name(folder)
             for name in PER_SHOT:
                 setattr(item, name, getattr(settings, name))
-            item.face_number = int(folder.stem)
+            item.face_number, item.actor_name = int(folder.stem), ""
 
 
 def faces_of(scene: bpy.types.Scene, item: bpy.types.PropertyGroup) -> list[bpy.types.Object]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import bpy
 
+from ..mesh import cast
 from ..mesh.errors import MienError
 from ..mesh.frames import ranges_text
 from ..mesh.shot import main_folder
@@ -51,12 +52,30 @@ def default_model() -> str:
     return addon.preferences.face_model if addon and addon.preferences and addon.preferences.face_model else "default"
 
 
+def cast_actors(scene: bpy.types.Scene) -> list[str]:
+    """Names of the actors in the scene's cast."""
+    return cast.actor_names(shots.absolute(scene.mien.cast)) if scene.mien.cast else []
+
+
+def actor_words(info: shots.ShotInfo) -> tuple[str, bool]:
+    """Whose face it is, as the solve with a cast has it, and whether the artist should do something about it; "" without a cast."""
+    verdict = info.shot.settings.get(cast.SETTING) if info.shot else None
+    if not verdict:
+        return "", False
+    if verdict["how"] == "unsure":
+        return f"Whose face it is is not clear: {verdict['reason']}. It was solved on its own; choose the Actor under Method and solve again.", True
+    return f"Actor: {cast.told(verdict)}.", False
+
+
 def out_of_date(scene: bpy.types.Scene, info: shots.ShotInfo) -> str:
     """Why the solve is out of date, as the end of a sentence; "" when it is not."""
     if shots.plate_changed(scene, info):
         return "another plate was chosen since"
     if info.shot is not None and info.is_solved and scene.mien.model and scene.mien.model != info.shot.model:
         return f"it was solved with the face model '{info.shot.model}'"
+    named = scene.mien.actor_name.strip() if scene.mien.cast else ""
+    if named and info.shot is not None and info.is_solved and info.shot.settings.get(cast.SETTING, {}).get("actor", "").lower() != named.lower():
+        return "another actor was named since"
     return ""
 
 
@@ -64,6 +83,8 @@ def solve_sentence(result: dict[str, Any]) -> str:
     """What the job 'solve' found, for the report."""
     lost = ranges_text(result["lost"])
     text = f"Solved {result['solved']} of {result['frames']} frames, median error {result['reprojection']:.2%} of the eye distance"
+    if result.get("cast"):
+        text += f"; actor: {cast.told(result['cast'])}"
     return text + (f"; no face on frames {lost}, which stay as filmed" if lost else "") + "; press Import Face next."
 
 

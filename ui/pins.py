@@ -30,6 +30,10 @@ class MIEN_PT_method(bpy.types.Panel):
         layout.use_property_split, layout.use_property_decorate = True, False
         for name in ("landmarks", "rnet", "photometric"):
             layout.prop(settings, name)
+        column = layout.column(align=True)
+        column.prop(settings, "cast", placeholder="none")
+        if settings.cast:
+            column.prop(settings, "actor_name", placeholder="recognise")
         for reason in (backends.missing_landmarks(settings), backends.missing_start(settings)):
             if reason:
                 text(layout, context, reason + ".", PROBLEM)

@@ -7,7 +7,7 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatPrope
 from ..mesh.emotion import DEFAULTS
 from ..mesh.model import model_names
 from ..operators import actor as training
-from ..operators import backends, editors, live, shot_list, shots
+from ..operators import backends, editors, live, shot_list, shots, track
 from ..operators import difference as difference_map
 
 
@@ -81,6 +81,10 @@ def _is_face(_self: bpy.types.PropertyGroup, object: bpy.types.Object) -> bool:
     return shots.is_face(object)
 
 
+def _actors(_self: bpy.types.PropertyGroup, context: bpy.types.Context, _typed: str) -> list[str]:
+    return track.cast_actors(context.scene)
+
+
 def _models(_self: bpy.types.PropertyGroup, _context: bpy.types.Context, _typed: str) -> list[str]:
     return model_names()
 
@@ -101,6 +105,9 @@ class ShotSettings:
     rnet: StringProperty(
         name="R-Net", description="Checkpoint of Deep3DFaceRecon's network: a solve on a Basel Face Model starts from what it says; empty: from rest",
         subtype="FILE_PATH", options={"PATH_SUPPORTS_BLEND_RELATIVE"})
+    actor_name: StringProperty(
+        name="Actor", description="Who it is, with a cast: one of it, or a new name; empty: recognised by the look",
+        search=_actors, search_options={"SUGGESTION"})
     photometric: BoolProperty(name="Refine on the Plate", description="After the solve, move every frame's face so that the skin itself lies still "
                               "on the mesh; slower", options=set())
 
@@ -133,6 +140,9 @@ class MienScene(ShotSettings, bpy.types.PropertyGroup):
 
     training: PointerProperty(type=MienTraining, name="Training", description="What the next training of an actor is of")
 
+    cast: StringProperty(
+        name="Cast", description="Folder that knows the actors of the production, so that all shots of one get the same face; it is made by the "
+        "first solve. Empty: every shot is solved on its own", subtype="DIR_PATH", options={"PATH_SUPPORTS_BLEND_RELATIVE"})
     shots: CollectionProperty(type=MienShot, name="Shots", description="The shots of this scene")
     shot_index: IntProperty(name="Shot", description="The shot in work", update=shot_list.chosen, options=set())
     path_base: StringProperty(options={"HIDDEN"}, description="The folder that Mien's relative paths in this file are meant from")

@@ -4,7 +4,7 @@
 import bpy
 
 from ..operators import bake_state, shots, track
-from .common import DONE, OPEN, STALE, Step, current, running, text
+from .common import DONE, OPEN, PROBLEM, STALE, Step, current, running, text
 
 
 class MIEN_PT_plate(Step, bpy.types.Panel):
@@ -73,6 +73,9 @@ class MIEN_PT_track(Step, bpy.types.Panel):
         count = info.shot.plate.frame_count if info.shot else info.solved
         text(layout, context, f"{info.solved} of {count} frames solved. The fit is {fit_word(info.reprojection)}: {info.reprojection:.1%} of the eye "
                               f"distance off the landmarks. Lens {info.focal_mm:.0f} mm.")
+        words, wrong = track.actor_words(info)
+        if words:
+            text(layout, context, words, PROBLEM if wrong else "COMMUNITY")
         if info.faces > 1:
             text(layout, context, f"Up to {info.faces} faces were seen; face {info.shot.face if info.shot else 0} is followed.", "INFO")
         if info.lost:

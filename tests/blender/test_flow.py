@@ -40,7 +40,8 @@ def test_two_shots_in_a_file(blender, saved, make_shot, quick_engine) -> None:
     assert {s.folder for s in (one, two)} == {shots.absolute(f.mien.shot_folder) for f in shots.faces(blender.context.scene)}
 
 
-OF_A_SHOT = {"face_number": 2, "focal_mm": 35.0, "model": "ict", "landmarks": "face-alignment", "rnet": "//net.pth", "photometric": True}
+OF_A_SHOT = {"face_number": 2, "focal_mm": 35.0, "model": "ict", "landmarks": "face-alignment", "rnet": "//net.pth", "photometric": True,
+             "actor_name": "Anna"}
 
 
 def test_settings_of_a_shot_stay_with_it(blender, saved, make_shot) -> None:

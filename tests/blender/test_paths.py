@@ -56,14 +56,14 @@ def test_every_path_goes_along(blender, two_shots, tmp_path) -> None:
     scene = blender.context.scene
     face, training = scene.mien.face, scene.mien.training
     given = {(face.mien, "actor"): "//two.mien/actor", (scene.mien, "rnet"): "//nets/r.pth", (scene.mien.shots[0], "rnet"): "//nets/s.pth",
-             (scene.mien, "model"): "//models/a.npz", (scene.mien.shots[0], "model"): "ict", (training, "takes"): "//takes.csv",
+             (scene.mien, "cast"): "//cast", (scene.mien, "model"): "//models/a.npz", (scene.mien.shots[0], "model"): "ict", (training, "takes"): "//takes.csv",
              (training, "actor"): "//actors/her"}
     for (group, name), path in given.items():
         setattr(group, name, path)
     paths_of_groups = {(group.path_from_id(), name) for group in (face.mien, scene.mien, scene.mien.shots[0], training)
                        for name in paths.path_names(group)}
     covered = {(group.path_from_id(), name) for group, name in given}
-    assert {name for _, name in paths_of_groups} == {"plate", "shot_folder", "actor", "rnet", "model", "takes"} and covered <= paths_of_groups
+    assert {name for _, name in paths_of_groups} == {"plate", "shot_folder", "actor", "cast", "rnet", "model", "takes"} and covered <= paths_of_groups
     elsewhere = tmp_path / "else" / "copy.blend"
     elsewhere.parent.mkdir()
     blender.ops.wm.save_as_mainfile(filepath=str(elsewhere))
