@@ -7,9 +7,10 @@ level of each emotion only. All textures share one UV, so another actor's direct
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from ..mesh.emotion import EMOTIONS
@@ -19,10 +20,12 @@ from ..mesh.shot import Shot, Solve, Track
 from .appearance import MOUTH, ShotFaces, base_texture, fit_texture, mouth_crops, unwrapped
 from .latent.eigen import EigenFit
 from .level2 import COMPONENTS, SIZE, TextureModel, regress, weight_map
+from .media import Frame
 from .mouth import MouthGeometry
 from .mouth.model import fit_mouth
 from .parallel import ordered_map
 from .progress import Reporter
+from .registration import shift_between, shifted
 from .rendering import PlateRenderer
 from .shape_gan.prepare import shot_folder, solve_takes
 from .shape_gan.takes import NEUTRAL, Take, read_takes
@@ -71,6 +74,35 @@ def emotion_directions(latents: np.ndarray, labels: Sequence[str], levels: Seque
     return out
 
 
+class LaidOver:
+    """The textures of takes, all laid over the first neutral one (`registration`)."""
+
+    def __init__(self, takes: Sequence[Take], faces: Sequence[ShotFaces], size: int):
+        """faces[n] are those of takes[n]."""
+        face = faces[0].renderer.model
+        self.faces, self._unwrap = faces, Unwrapper(face, size)
+        free = next((f.free for f in faces if f.free is not None), None)
+        self.mask = weight_map(self._unwrap, free) > 0.02
+        """(size, size) bool: the skin."""
+        large, skin = [base_texture(f, SIZE) for f in faces], weight_map(Unwrapper(face, SIZE), free) > 0.02
+        first = next((i for i, t in enumerate(takes) if t.emotion == NEUTRAL), 0)
+        shifts = [np.zeros((SIZE, SIZE, 2), np.float32) if i == first else shift_between(t, large[first], skin) for i, t in enumerate(large)]
+        self._shifts = [cv2.resize(s, (size, size), interpolation=cv2.INTER_AREA) * np.float32(size / SIZE) for s in shifts]
+        self._own = [base_texture(f, size) for f in faces]
+        self.base: np.ndarray = np.mean([shifted(o, s) for o, s in zip(self._own, self._shifts)], 0).astype(np.float32)
+        """(size, size, 3) float32: the mean of the takes' neutral textures, which stands where a frame shows nothing."""
+
+    def textures(self, n: int, some: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Those frames of take n: (size, size, 3) float32 in the working space, and how far each texel is seen (size, size)."""
+        faces, own, shift = self.faces[n], self._own[n], self._shifts[n]
+
+        def laid(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+            texture, seen = (shifted(a, shift) for a in unwrapped(faces, frame, self._unwrap, own))
+            return self.base + seen[..., None] * (texture - self.base), seen
+
+        return ordered_map(laid, faces.frames(some))
+
+
 def train_texture(source: Path, output: Path, *, model: str = "default", report: Reporter) -> dict:
     """Fit the eigen texture model of an actor. Returns facts for the command line. Raises MienError."""
     takes, faces = load_takes(source, output, model, report)
@@ -79,21 +111,18 @@ def train_texture(source: Path, output: Path, *, model: str = "default", report:
         images, latents, shown = fit_texture(faces[0], chosen, report)
         rows, of = [chosen], np.zeros(len(chosen), int)
     else:
-        unwrap = Unwrapper(faces[0].renderer.model, SIZE)
-        base = np.mean([base_texture(f, SIZE) for f in faces], 0).astype(np.float32)
-        free = next((f.free for f in faces if f.free is not None), None)
-        fit, shown = EigenFit(weight_map(unwrap, free) > 0.02, COMPONENTS, base), np.zeros((SIZE, SIZE), np.float32)
-        rows = [f.samples(FRAMES) for f in faces]
+        laid, rows = LaidOver(takes, faces, SIZE), [f.samples(FRAMES) for f in faces]
+        fit, shown = EigenFit(laid.mask, COMPONENTS, laid.base), np.zeros((SIZE, SIZE), np.float32)
         of, total = np.repeat(np.arange(len(faces)), [len(r) for r in rows]), 2 * len(faces)
-        for n, (f, some) in enumerate(zip(faces, rows)):
+        for n, some in enumerate(rows):
             report.step("textures", n, total)
-            pictures, seen = zip(*ordered_map(lambda frame, f=f: unwrapped(f, frame, unwrap, base), f.frames(some)))
+            pictures, seen = zip(*laid.textures(n, some))
             fit.add(np.stack(pictures))
             shown += np.mean(seen, 0) / len(faces)
         images, parts = fit.model(), []
-        for n, (f, some) in enumerate(zip(faces, rows)):
+        for n, some in enumerate(rows):
             report.step("textures", len(faces) + n, total)
-            parts.append(images.encode(np.stack([unwrapped(f, frame, unwrap, base)[0] for frame in f.frames(some)])))
+            parts.append(images.encode(np.stack([texture for texture, _ in laid.textures(n, some)])))
         latents = np.concatenate(parts)
         report.step("textures", total, total)
     directions = emotion_directions(latents, [takes[i].emotion for i in of], [takes[i].level for i in of])

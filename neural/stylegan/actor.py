@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 
 from ...mesh.emotion import EMOTIONS
-from ..appearance import ShotFaces, base_texture, unwrapped
+from ..appearance import ShotFaces
 from ..latent.eigen import EigenImages
 from ..level2 import TextureModel, regress
-from ..level2_train import emotion_directions
-from ..parallel import ordered_map
+from ..level2_train import LaidOver, emotion_directions
 from ..progress import Reporter
 from ..shape_gan.takes import Take
-from ..texture import Unwrapper
 from .latent import StyleGanImages
 
 COMPONENTS = 40
@@ -31,11 +29,11 @@ def write_actor(images: StyleGanImages, takes: Sequence[Take], faces: Sequence[S
 
     faces[n] are those of takes[n]. Returns `frames`, `predicted` and `emotions`, the names of those that have a direction.
     """
-    unwrap = Unwrapper(faces[0].renderer.model, images.size[0])
+    laid = LaidOver(takes, faces, images.size[0])
     rows, latents, shown = [f.samples() for f in faces], [], np.zeros(images.size, np.float32)
-    for n, (f, some) in enumerate(zip(faces, rows)):
+    for n, some in enumerate(rows):
         report.step("latents", n, len(faces))
-        part, seen = _latents(images, f, some, unwrap)
+        part, seen = _latents(images, laid, n, some)
         latents.append(part)
         shown += seen / len(faces)
     report.step("latents", len(faces), len(faces))
@@ -47,10 +45,10 @@ def write_actor(images: StyleGanImages, takes: Sequence[Take], faces: Sequence[S
     return {"frames": len(flat), "predicted": model.predicted, "emotions": [e for e, d in zip(EMOTIONS, directions) if d.any()]}
 
 
-def _latents(images: StyleGanImages, faces: ShotFaces, some: np.ndarray, unwrap: Unwrapper) -> tuple[np.ndarray, np.ndarray]:
-    """(N, layers, w_dim) of those frames, and how often each texel is seen (S, S)."""
-    base, out, shown = base_texture(faces, images.size[0]), [], np.zeros(images.size, np.float32)
-    for texture, seen in ordered_map(lambda frame: unwrapped(faces, frame, unwrap, base), faces.frames(some)):
+def _latents(images: StyleGanImages, laid: LaidOver, take: int, some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N, layers, w_dim) of those frames of a take, and how often each texel is seen (S, S)."""
+    out, shown = [], np.zeros(images.size, np.float32)
+    for texture, seen in laid.textures(take, some):
         out.append(images.encode(texture[None])[0])
         shown += seen / len(some)
     return np.stack(out), shown

@@ -73,7 +73,7 @@ class EncoderTraining:
         self.adam.zero_grad()
         found["loss"].backward()
         self.adam.step()
-        return {k: float(v) for k, v in found.items()}
+        return {k: float(v.detach()) for k, v in found.items()}
 
     @torch.no_grad()
     def psnr(self, pictures: Tensor) -> float:

@@ -7,13 +7,12 @@ import pytest
 
 from mien.mesh.emotion import EMOTIONS
 from mien.mesh.model import load_model
-from mien.neural.appearance import base_texture, unwrapped
 from mien.neural.jobs import JOBS
 from mien.neural.level2 import TextureModel
-from mien.neural.level2_train import open_faces
+from mien.neural.level2_train import LaidOver, open_faces
 from mien.neural.progress import Silent
+from mien.neural.shape_gan.takes import Take
 from mien.neural.stages import solve, track
-from mien.neural.texture import Unwrapper
 from mien.tests.neural.portraits import FRAMES, portrait, write_movie
 
 TINY = {"size": 32, "kimg": 0.008, "batch": 4, "z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 128, "channel_max": 8,
@@ -31,11 +30,9 @@ def test_labelled_takes_give_the_directions_of_emotions(shot, tmp_path):
     result = JOBS["train_stylegan"]({"shots": [str(table)], "output": str(output), "settings": TINY}, Silent())
     assert result["emotions"] == ["happy"] and result["textures"] + result["held_out"] == 2 * FRAMES
     model = TextureModel.load(output)
-    means = []
-    for folder in (shot.folder, other):
-        faces = open_faces(folder, load_model("default"))
-        base, unwrap = base_texture(faces, 32), Unwrapper(faces.renderer.model, 32)
-        means.append(np.mean([model.images.encode(unwrapped(faces, f, unwrap, base)[0][None])[0] for f in faces.frames(faces.samples())], 0))
+    faces = [open_faces(folder, load_model("default")) for folder in (shot.folder, other)]
+    laid = LaidOver([Take(shot.folder, "one", "neutral", 1), Take(other, "one", "happy", 3)], faces, TINY["size"])
+    means = [np.mean([model.images.encode(t[None])[0] for t, _ in laid.textures(n, f.samples())], 0) for n, f in enumerate(faces)]
     at = EMOTIONS.index("happy")
     assert np.allclose(model.emotions[at], (means[1] - means[0]).ravel(), atol=1e-5) and np.abs(model.emotions[at]).max() > 1e-6
     assert not np.delete(model.emotions, at, 0).any()
