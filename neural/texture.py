@@ -110,6 +110,13 @@ def vertex_of_uv(model: FaceModel) -> np.ndarray:
     return found
 
 
+def vertex_texels(model: FaceModel, size: int) -> np.ndarray:
+    """(V, 2) float32: where each vertex is in a texture, texels; at one of its places where it has several."""
+    at = np.zeros((model.vertex_count, 2), np.float32)
+    at[vertex_of_uv(model)] = _uv_texels(model, size)
+    return at
+
+
 @once_per_model
 def _texels(model: FaceModel, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The face's texels (M,) of a texture, the vertices around each (M, 3) and their shares (M, 3): rasterised in UV space over UV points."""
@@ -125,9 +132,7 @@ def mirror_map(model: FaceModel, size: int) -> np.ndarray:
     """(size, size, 2) float32: where the other half of the face has the texel that this one mirrors, in texels of the same texture."""
     from scipy.spatial import cKDTree  # a tenth of a second that no bake needs
     _, partner = cKDTree(model.mean).query(model.mean * np.array([-1, 1, 1], np.float32))
-    uv = np.zeros((model.vertex_count, 2), np.float32)
-    uv[vertex_of_uv(model)] = _uv_texels(model, size)
-    return Unwrapper(model, size).carry(uv[partner])[0] - 0.5
+    return Unwrapper(model, size).carry(vertex_texels(model, size)[partner])[0] - 0.5
 
 
 @numba.njit(cache=True, nogil=True)

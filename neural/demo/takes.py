@@ -33,7 +33,7 @@ from ..progress import Reporter, Silent
 from ..rendering import PlateRenderer, RenderSettings
 from ..shape_gan.cast import VISEMES, make_actor, perform, spread
 from ..shape_gan.takes import COLUMNS, NEUTRAL
-from ..texture import Unwrapper
+from ..texture import Unwrapper, vertex_texels
 from .mouth import MouthLayer
 from .plate import RATE, SIZE, SMILE, Head, grained, shaken
 from .speech import camera_shake, head_motion
@@ -60,8 +60,7 @@ CREASES: dict[tuple[str, ...], tuple[tuple[int, ...], ...]] = {
 def crease_maps(unwrap: Unwrapper) -> np.ndarray:
     """(len(CREASES), S, S) float32: change of the skin's brightness at the apex of each, working space."""
     model, size, maps = unwrap.model, unwrap.size, []
-    at = np.zeros((model.vertex_count, 2), np.float32)
-    at[model.triangles.ravel()] = unwrap.xy[model.uv_triangles.ravel()]
+    at = vertex_texels(model, size)
     for lines in CREASES.values():
         drawn = np.zeros((size, size), np.float32)
         for line in lines:
