@@ -135,8 +135,7 @@ def telling_frames(shot: Shot, track: Track, count: int = TRIED) -> np.ndarray:
     eyes = np.linalg.norm(p[:, 33, :2] - p[:, 263, :2], axis=1) / np.maximum(np.cos(rotation[:, 1]), 0.5)
     lids = lid_aperture(p).mean(1)
     shut = np.maximum(1 - lids / max(float(np.median(lids)), 1e-6), 0)
-    before = np.concatenate([p[:1], p[:-1]])
-    moved = np.linalg.norm((p - before)[:, [33, 263, 2], :2], axis=-1).mean(1) / eyes
+    moved = np.linalg.norm(np.diff(p[:, [33, 263, 2], :2], axis=0, prepend=p[:2, [33, 263, 2], :2][-1:]), axis=-1).mean(1) / eyes
     covered = np.zeros(len(found)) if (seen := landmarks_seen(shot, track)) is None else 1 - seen[found].mean(1)
     fit = (eyes >= SMALLEST) & (turned <= TURNED) & (covered <= 0.5)
     cost = turned + shut + 5 * np.minimum(moved, 1) + 2 * covered

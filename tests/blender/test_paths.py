@@ -56,8 +56,8 @@ def test_every_path_goes_along(blender, two_shots, tmp_path) -> None:
     scene = blender.context.scene
     face, training = scene.mien.face, scene.mien.training
     given = {(face.mien, "actor"): "//two.mien/actor", (scene.mien, "rnet"): "//nets/r.pth", (scene.mien.shots[0], "rnet"): "//nets/s.pth",
-             (scene.mien, "cast"): "//cast", (scene.mien, "model"): "//models/a.npz", (scene.mien.shots[0], "model"): "ict", (training, "takes"): "//takes.csv",
-             (training, "actor"): "//actors/her"}
+             (scene.mien, "cast"): "//cast", (scene.mien, "model"): "//models/a.npz", (scene.mien.shots[0], "model"): "ict",
+             (training, "takes"): "//takes.csv", (training, "actor"): "//actors/her"}
     for (group, name), path in given.items():
         setattr(group, name, path)
     paths_of_groups = {(group.path_from_id(), name) for group in (face.mien, scene.mien, scene.mien.shots[0], training)
