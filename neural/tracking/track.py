@@ -15,6 +15,7 @@ from ..parallel import ahead
 from ..progress import Reporter
 from .cuts import CutDetector
 from .faces import Faces
+from .lips import inner_lips
 from .mediapipe_tracker import LANDMARKS, Face, MediaPipeTracker
 
 LEAST = 5
@@ -45,7 +46,7 @@ def track_faces(frames: Iterable[Frame], plate: Plate, report: Reporter, *, back
             if cut:
                 cuts.append(frame.index)
             for number, landmarks in faces.follow(rgb, frame.index, cut, count).items():
-                tracks.setdefault(number, np.full((T, LANDMARKS, 3), np.nan, np.float32))[frame.index] = refine(rgb, landmarks)
+                tracks.setdefault(number, np.full((T, LANDMARKS, 3), np.nan, np.float32))[frame.index] = inner_lips(rgb, refine(rgb, landmarks))
             seen[frame.index], times[frame.index] = faces.seen, frame.time
             report.step("track", frame.index + 1, T)
     finally:
