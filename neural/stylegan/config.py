@@ -118,7 +118,7 @@ class StyleGanConfig:
     channel_max: int = 512
     """feature maps of a layer at most"""
     half: int = 1
-    """1: the convolutions run in bfloat16 on a GPU; 0: everything in float32"""
+    """1: the convolutions run in bfloat16 on a GPU; 0: everything in float32; 2: bfloat16 on a processor too"""
     seed: int = 0
     """seed of weights, latents, batches and augmentations"""
     measure_kimg: float = 10.0

@@ -81,7 +81,8 @@ class Training:
         return pictures[index.to(pictures.device)].to(self.device).float() / 127.5 - 1
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bool(self.config.half) and self.device.type == "cuda")
+        half = self.config.half == 2 or bool(self.config.half) and self.device.type == "cuda"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half)
 
     def _latents(self, batch: int, dice: torch.Generator) -> Tensor:
         """w+ (batch, layers, w_dim) of new z; some change to a second z from a random layer on (style mixing, Karras et al. 2019, section 3.1)."""

@@ -155,6 +155,28 @@ def test_the_best_generator_is_kept(tmp_path):
     assert result["best_kimg"] == pytest.approx(rows["kimg"][rows["distance"].argmin()], rel=1e-5)
 
 
+def test_bfloat16_follows_float32():
+    """The way of a GPU, on the processor: convolutions in bfloat16, weights, score and losses in float32, and the same training."""
+    pictures, found = torch.from_numpy(textures()).permute(0, 3, 1, 2).contiguous(), {}
+    for half in (0, 2):
+        training, kinds = Training(StyleGanConfig(**TINY, half=half), torch.device("cpu")), {}
+        for network in (training.generator, training.discriminator):
+            for name, module in network.named_modules():
+                def note(_module, _inputs, out, name=f"{type(network).__name__}.{name}", kinds=kinds):
+                    kinds[name] = out.dtype if torch.is_tensor(out) else None
+                module.register_forward_hook(note)
+        rows = [training.iterate(pictures, i) for i in range(24)]
+        found[half] = {name: torch.stack([r[name] for r in rows if name in r]) for name in rows[0]}
+        inner = torch.bfloat16 if half else torch.float32
+        assert kinds["Generator.synthesis.b32.conv1"] == kinds["Discriminator.b32.conv1"] == inner
+        assert kinds["Generator.synthesis"] == kinds["Discriminator.b4.conv"] == kinds["Discriminator.b4.out"] == torch.float32
+        assert all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in training.generator.parameters())
+    for name, exact in found[0].items():
+        first = 0.03 if name in ("path", "r1") else 2e-3  # gradients of gradients keep fewer digits
+        assert float(found[2][name][0]) == pytest.approx(float(exact[0]), rel=first), name
+        assert float(found[2][name].mean()) == pytest.approx(float(exact.mean()), rel=0.05), name
+
+
 @pytest.mark.long
 def test_training_brings_the_distance_down(tmp_path):
     config = StyleGanConfig(kimg=4.0, measure_kimg=1.0, **{**TINY, "batch": 8, "ema_kimg": 0.5, "ada_kimg": 20.0})
