@@ -11,7 +11,7 @@ import numpy as np
 
 from ..mesh.cast import Cast, KnownFace, Look, Verdict, shot_key, told_from
 from ..mesh.model import FaceModel
-from ..mesh.shot import Shot, Solve, Track
+from ..mesh.shot import Shot, Solve, Track, main_folder
 from .progress import Reporter
 from .recognition import Recogniser, look_of, recogniser
 
@@ -81,13 +81,18 @@ def role_of(folder: Path, shots: Sequence[Shot], tracks: Sequence[Track], named:
 def _warn(verdict: Verdict, network: Recogniser, shots: Sequence[Shot], looks: Sequence[Look], report: Reporter) -> None:
     limits = network.limits
     if verdict.how == "unsure":
-        report.warn(f"Whose face {shots[0].folder.name} shows is not clear: {verdict.reason}. It is solved on its own; "
+        report.warn(f"Whose face {_called(shots[0])} shows is not clear: {verdict.reason}. It is solved on its own; "
                     "name the actor (--actor NAME, or Actor under Method) to give it that one's face.")
     elif verdict.how == "named" and verdict.distance is not None and verdict.distance >= limits.other:
-        report.warn(f"{shots[0].folder.name} does not look like {verdict.actor} ({verdict.distance:.2f}; up to {limits.same:.2f} is one person); "
+        report.warn(f"{_called(shots[0])} does not look like {verdict.actor} ({verdict.distance:.2f}; up to {limits.same:.2f} is one person); "
                     f"{verdict.actor} it is, as you say.")
     means = [(shot, look.descriptors.mean(0)) for shot, look in zip(shots, looks) if len(look.descriptors)]
     for shot, mean in means[1:]:
         apart = float(np.linalg.norm(mean - means[0][1]))
         if apart >= limits.other:
-            report.warn(f"{means[0][0].folder.name} and {shot.folder.name} do not look like one person ({apart:.2f}); look whether they are.")
+            report.warn(f"{_called(means[0][0])} and {_called(shot)} do not look like one person ({apart:.2f}); look whether they are.")
+
+
+def _called(shot: Shot) -> str:
+    main = main_folder(shot.folder)
+    return shot.folder.name if main == shot.folder else f"{main.name}, face {shot.face},"
