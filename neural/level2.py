@@ -43,6 +43,8 @@ CHROMA = 0.5
 MUTED = CHROMA * np.eye(3) + (1 - CHROMA) / 3
 BORDER = 0.025
 """Way from the texture's edge, lids and lips included, over which differences come in, as a part of its size."""
+RIMS = 0.04
+"""The same below and above glasses, longer: skin is pressed together there, and a difference that came in at once would be a line."""
 DAMPED = {"lids_left": 0.8, "lids_right": 0.8, "brow_left": 0.6, "brow_right": 0.6, "lips": 0.6}
 """Region -> how much less it gets: lashes, hair and lips move against the skin, and a texture cannot follow them."""
 FINE = 500
@@ -344,14 +346,19 @@ def weight_map(unwrap: Unwrapper, free: np.ndarray | None = None) -> np.ndarray:
     free (V,) in 0..1, as `GlassesHold.free`: skin under glasses is held still, and what is seen of it are rims that swim before it.
     """
     model = unwrap.model
-    damp = np.ones((model.vertex_count, 1), np.float32) if free is None else free[:, None].astype(np.float32)
+    damp = np.ones((model.vertex_count, 2), np.float32)
+    if free is not None:
+        damp[:, 1] = free
     for name, amount in DAMPED.items():
         if name in model.regions:
             damp[:, 0] = np.minimum(damp[:, 0], 1 - amount * model.regions[name])
     carried, inside = unwrap.carry(damp)
     edge = cv2.distanceTransform(cv2.copyMakeBorder(inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), cv2.DIST_L2, 5)[1:-1, 1:-1]
     way = np.clip(edge / (BORDER * unwrap.size), 0, 1)
-    return cv2.GaussianBlur(carried[..., 0], (0, 0), unwrap.size / 128) * way * way * (3 - 2 * way)
+    shown = cv2.GaussianBlur(carried[..., 0], (0, 0), unwrap.size / 128) * way * way * (3 - 2 * way)
+    if free is not None:
+        shown *= np.clip((cv2.GaussianBlur(np.where(inside, carried[..., 1], 1), (0, 0), RIMS * unwrap.size) - 0.5) / 0.45, 0, 1)
+    return shown
 
 
 def expression_groups(face: FaceModel) -> np.ndarray:

@@ -117,7 +117,7 @@ def test_nothing_is_drawn_where_glasses_hold_the_skin(face, texture_model):
     unwrap = Unwrapper(face, SIZE)
     held, clear = (unwrap.carry(v[:, None].astype(np.float32))[0][..., 0] > 0.999 for v in (1 - free, free))
     inner = cv2.erode(held.astype(np.uint8), np.ones((25, 25))) > 0
-    outer = cv2.erode(clear.astype(np.uint8), np.ones((25, 25))) > 0
+    outer = cv2.erode(clear.astype(np.uint8), np.ones((91, 91))) > 0
     assert inner.any() and not worn[inner].any() and np.allclose(worn[outer], bare[outer], atol=1e-3) and np.abs(bare[outer]).max() > 0.01
 
 
