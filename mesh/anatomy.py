@@ -12,6 +12,8 @@ from .model import FaceModel
 
 MOUTH_RIDGE = 0.02
 """Weight of the prior in the mouth step, against squared lip distances in millimetres."""
+FIRMER = 1.25
+"""How much more firmly than the gap between the lips the mouth step holds their height, as a power of what it leaves: 0.58 of it at a half."""
 STILL = (61, 291, 129, 358)
 """Landmarks that the mouth step leaves where the emotion has them: the corners of the mouth and the wings of the nose."""
 BROWS = ((55, 133), (65, 133), (285, 362), (295, 362))
@@ -41,7 +43,7 @@ class Anatomy:
         alpha (A,), beta (T, B) of the plate; da (T, A), db (T, B) the edit; mouth (T,) in 0..1; asked (T,) how much of the edit's full intensity
         this is, 0..1: what has little room at 1 moves less at every intensity, so that intensities stay even. Zero stays zero.
         """
-        db = db + mouth[:, None] * self._mouth(da, db)
+        db = db + self._mouth(da, db, mouth[:, None])
         for room in self._rooms:
             db = room(alpha, beta, db, asked)
         return db
@@ -71,8 +73,8 @@ class Anatomy:
 class MouthStep:
     """The change of beta that brings the lips back to the words: precomputed, linear in the edit.
 
-    It undoes what the edit does to the vectors between the lips (those of eq. 4), and to the height of the middle of the mouth: lips that both
-    rise keep their gap, but bare the teeth and read as another sound. What the emotion does to STILL is left to it.
+    It undoes what the edit does to the vectors between the lips (those of eq. 4), and, more firmly, to the height of the middle of the mouth: lips
+    that both rise keep their gap, but bare the teeth and read as another sound. What the emotion does to STILL is left to it.
     """
 
     def __init__(self, model: FaceModel):
@@ -89,12 +91,14 @@ class MouthStep:
         own, held = words(model.expression), model.expression[:, still].reshape(model.expression_count, -1).T.astype(np.float64) * 1000
         ridge = np.diag(MOUTH_RIDGE / np.maximum(model.expression_sigma.astype(np.float64), 1e-3) ** 2)
         normal = own.T @ own + held.T @ held + ridge
-        self.alpha, self.beta = (-np.linalg.solve(normal, own.T @ w).T.astype(np.float32) for w in (words(model.identity), own))
-        """(A, B) and (B, B)."""
+        basis = np.concatenate((words(model.identity), own), 1)
+        self.gap, self.height = (-np.linalg.solve(normal, own[part].T @ basis[part]).T.astype(np.float32) for part in (slice(-1), slice(-1, None)))
+        """(A + B, B) each."""
 
-    def __call__(self, alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
-        """Changes of alpha (T, A) and beta (T, B) -> (T, B)."""
-        return beta @ self.beta + alpha @ self.alpha
+    def __call__(self, alpha: np.ndarray, beta: np.ndarray, dial: np.ndarray | float = 1.0) -> np.ndarray:
+        """Changes of alpha (T, A) and beta (T, B), dial (T, 1) in 0..1 -> (T, B)."""
+        change = np.concatenate((alpha, beta), 1)
+        return dial * (change @ self.gap) + (1 - (1 - dial) ** FIRMER) * (change @ self.height)
 
 
 class Room:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Level 1 by the shape GAN (Sun et al. 2023, section 3.3) in numpy: inside Blender, without torch.
 
-The gaze is the actor's: directions named eyeLook* pass through as they are. The paper's coefficients hold no gaze, and a generator that is
-judged by vertices and emotions has no reason to keep it.
+The gaze is the actor's: directions named eyeLook* pass by the network, which sees eyes that look straight ahead. The paper's coefficients hold no
+gaze; a generator that is judged by vertices and emotions has no reason to keep it, and gave less of an emotion to who looks past the camera.
 
 Weights: `NAME.safetensors` beside `NAME.json` (the constructor's arguments), as neural/shape_gan writes them. Order of the
 hidden layers: trunk.0, trunk.2, trunk.4 ... (LeakyReLU between them has no weights), then output.
@@ -98,14 +98,19 @@ class ShapeGan:
             raise MienError(f"{weights}: the layers do not fit together; train the actor again.")
 
     def generate(self, alpha: np.ndarray, beta: np.ndarray, emotion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """G(c, e) but for the gaze: alpha (A,) or (T, A), beta (T, B), emotion (T, 7) -> alpha (T, A) and beta (T, B)."""
+        """G(c, e) of a face that looks straight ahead, with the gaze as given.
+
+        alpha (A,) or (T, A), beta (T, B), emotion (T, 7) -> alpha (T, A) and beta (T, B).
+        """
         T, A = len(beta), alpha.shape[-1]
-        given = x = np.concatenate((np.broadcast_to(alpha, (T, A)), beta, emotion), 1).astype(np.float32)
+        x = np.concatenate((np.broadcast_to(alpha, (T, A)), beta, emotion), 1).astype(np.float32)
+        gaze = x[:, self._gaze]
+        x[:, self._gaze] = 0
         for weight, bias in self._layers[:-1]:
             x = x @ weight
             x += bias
             np.maximum(x, self.slope * x, out=x)
         weight, bias = self._layers[-1]
         c = x @ weight + bias
-        c[:, self._gaze] = given[:, self._gaze]
+        c[:, self._gaze] = gaze
         return c[:, :A], c[:, A:]

@@ -78,6 +78,22 @@ def test_lips_that_rise_together_come_back(model):
     assert np.abs(heights(model, held) - heights(model, up))[0, still].max() < 0.5 and np.abs(heights(model, up))[0, still].max() > 2
 
 
+def test_the_dial_holds_the_height_more_firmly_than_the_gap(model):
+    """In between; at its ends all or nothing of both. Other words follow the dial itself."""
+    none, step = np.zeros((1, model.identity_count), np.float32), MouthStep(model)
+    raised = directions(model, {"mouthUpperUpLeft": 0.4, "mouthUpperUpRight": 0.4, "mouthLowerDownLeft": -0.4, "mouthLowerDownRight": -0.4})[None]
+    parted = directions(model, {"mouthUpperUpLeft": 0.4, "mouthUpperUpRight": 0.4, "mouthLowerDownLeft": 0.4, "mouthLowerDownRight": 0.4})[None]
+    middle = [model.lip_upper[3:6], model.lip_lower[3:6]]
+
+    def undone(change, sign, dial):
+        moved = heights(model, step(none, change, np.float32(dial)))[0]
+        return moved[middle[0]].mean() + sign * moved[middle[1]].mean()
+
+    assert not step(none, raised, 0.0).any() and np.allclose(step(none, raised, 1.0), step(none, raised))
+    assert undone(raised, 1, 0.5) > 0.54 * undone(raised, 1, 1.0) > 0
+    assert undone(parted, -1, 0.5) == pytest.approx(0.5 * undone(parted, -1, 1.0), rel=0.05)
+
+
 def test_brows_stop_above_the_eyes(model, frown):
     alpha, beta = np.zeros(model.identity_count, np.float32), np.zeros((T, model.expression_count), np.float32)
     beta += np.linspace(0, 1, T, dtype=np.float32)[:, None] * frown  # the plate frowns more and more

@@ -95,15 +95,27 @@ def test_generate_against_the_formula(model, weights, solve):
     e[:, 4] = 0.7
     alpha, beta = ShapeGan(model, weights).generate(solve.alpha, solve.beta, e)
     assert alpha.shape == (T, 80) and beta.shape == (T, 64) and alpha.dtype == beta.dtype == np.float32
+    gaze = [80 + k for k, name in enumerate(model.expression_names) if name.startswith("eyeLook")]
     for i in (0, T - 1):
         x = np.concatenate([solve.alpha, solve.beta[i], e[i]]).astype(float)
+        x[gaze] = 0
         for name in ("trunk.0", "trunk.2", "trunk.4", "trunk.6"):
             x = t[name + ".weight"].astype(float) @ x + t[name + ".bias"]
             x = np.where(x > 0, x, 0.2 * x)
         x = t["output.weight"] @ x + t["output.bias"]
-        gaze = [80 + k for k, name in enumerate(model.expression_names) if name.startswith("eyeLook")]
         x[gaze] = solve.beta[i][[k - 80 for k in gaze]]
         assert np.allclose(np.concatenate([alpha[i], beta[i]]), x, atol=1e-5)
+
+
+def test_a_glance_changes_no_emotion(model, weights, solve):
+    """The same edit wherever the actor looks, and the look as it was."""
+    editor, e = ShapeGan(model, weights), np.eye(7, dtype=np.float32)[[5] * T]
+    gaze = np.array([name.startswith("eyeLook") for name in model.expression_names])
+    aside = solve.beta + np.float32(0.6) * gaze
+    alpha, beta = editor.generate(solve.alpha, solve.beta, e)
+    alpha_aside, beta_aside = editor.generate(solve.alpha, aside, e)
+    assert np.array_equal(alpha, alpha_aside) and np.array_equal(beta[:, ~gaze], beta_aside[:, ~gaze])
+    assert np.array_equal(beta_aside[:, gaze], aside[:, gaze])
 
 
 def test_no_emotion_changes_nothing_at_all(model, weights, solve):

@@ -19,9 +19,11 @@ def both(model, network, weights):
     alpha = rng.normal(0, 1, 80).astype(np.float32)
     beta, e = rng.normal(0, 0.3, (50, 64)).astype(np.float32), rng.uniform(0, 1, (50, 7)).astype(np.float32)
     a, b = ShapeGan(model, weights).generate(alpha, beta, e)
-    with torch.no_grad():
-        want = network(torch.from_numpy(np.concatenate([np.tile(alpha, (50, 1)), beta], 1)), torch.from_numpy(e)).numpy()
     gaze = [80 + i for i, name in enumerate(model.expression_names) if name.startswith("eyeLook")]
+    ahead = beta.copy()
+    ahead[:, [i - 80 for i in gaze]] = 0  # the network sees none
+    with torch.no_grad():
+        want = network(torch.from_numpy(np.concatenate([np.tile(alpha, (50, 1)), ahead], 1)), torch.from_numpy(e)).numpy()
     want[:, gaze] = beta[:, [i - 80 for i in gaze]]  # the gaze stays as filmed
     assert len(gaze) == 8
     return np.concatenate([a, b], 1), want
