@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ...mesh.emotion import EMOTIONS
 from ..appearance import ShotFaces
@@ -17,7 +18,7 @@ from ..latent.eigen import EigenImages
 from ..level2 import TextureModel, regress
 from ..level2_train import LaidOver, emotion_directions
 from ..progress import Reporter
-from ..shape_gan.takes import Take
+from ..shape_gan.takes import NEUTRAL, Take
 from .latent import StyleGanImages
 
 COMPONENTS = 40
@@ -39,6 +40,9 @@ def write_actor(images: StyleGanImages, takes: Sequence[Take], faces: Sequence[S
     report.step("latents", len(faces), len(faces))
     flat = np.concatenate(latents).reshape(sum(map(len, rows)), -1)
     of = np.repeat(np.arange(len(faces)), [len(r) for r in rows])
+    neutral = np.array([t.emotion == NEUTRAL for t in takes])[of]
+    rest = flat[neutral if neutral.any() else slice(None)].mean(0)
+    images, flat = replace(images, rest=images.rest + torch.from_numpy(rest.reshape(images.latent_shape))), flat - rest
     directions = emotion_directions(flat, [takes[i].emotion for i in of], [takes[i].level for i in of])
     model = replace(_moved(images, faces, rows, flat, shown), emotions=directions)
     model.save(output)

@@ -67,6 +67,7 @@ def train_stylegan(shots: list[Path], output: Path, resume: bool, settings: Mapp
     if (lpips_network is None) != (alexnet is None):
         raise MienError("LPIPS needs both of its files; give --lpips-network and --alexnet.")
     import numpy as np
+    import torch
 
     from ...mesh.shot import Shot
     from ..latent.model import model_files
@@ -96,7 +97,7 @@ def train_stylegan(shots: list[Path], output: Path, resume: bool, settings: Mapp
     generator = load_network(Generator, GeneratorConfig, folder / "generator.safetensors")
     mean = generator.wide(generator.mapping.w_avg[None])[0].clone()
     _, facts = train_encoder(textures, generator, mean, folder, psp, report, perceptual=perceptual, resume=resume)
-    images = StyleGanImages(generator, load_network(Encoder, EncoderConfig, folder / ENCODER), mean)
+    images = StyleGanImages(generator, load_network(Encoder, EncoderConfig, folder / ENCODER), mean, torch.zeros_like(mean))
     if model_files(output, "texture")[1].exists():
         report.warn(f"{output} had a texture model already; it is replaced by this one.")
     return {**result, **facts, **write_actor(images, takes, faces, output, report), "folder": str(output)}

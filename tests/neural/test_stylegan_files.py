@@ -121,7 +121,7 @@ def test_networks_are_saved_and_loaded(tmp_path):
 def images() -> StyleGanImages:
     generator = fill(Generator(SMALL))
     mean = generator.wide(generator.mapping.w_avg[None])[0].clone()
-    return StyleGanImages(generator, fill(Encoder(EncoderConfig(16, 6, 32, 4, (1, 1, 1, 1)))), mean)
+    return StyleGanImages(generator, fill(Encoder(EncoderConfig(16, 6, 32, 4, (1, 1, 1, 1)))), mean, 0.1 * probe(tuple(mean.shape)))
 
 
 def test_latent_model_goes_through_its_files(images, tmp_path):
