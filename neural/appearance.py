@@ -38,7 +38,7 @@ from .rendering import PlateRenderer
 from .texture import Unwrapper
 from .visibility import LandmarkTrust, shot_trust
 
-APPEARANCE_VERSION = 12
+APPEARANCE_VERSION = 13
 """Raise it when the same shot gives other models."""
 SAMPLES = 75
 """Frames that the skin is learnt from at most, so that memory does not grow with the clip."""
@@ -221,7 +221,7 @@ def shot_texture_model(faces: ShotFaces, actor: Path | None, report: Reporter, s
 
 def _crop(faces: ShotFaces, geometry: MouthGeometry, frame: Frame) -> MouthCrop | None:
     xy, _ = faces.vertices(frame.index)
-    pose: MouthPose | None = geometry.pose(faces.solve.beta[frame.index], xy)
+    pose: MouthPose | None = geometry.pose(frame.index, xy)
     if pose is None:
         return None
     picture = frame.pixels[..., :3]

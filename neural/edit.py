@@ -159,7 +159,7 @@ class ShotEditor:
         s = self.settings
         if s.mouth == "off" or s.mouth_amount == 0:
             return None
-        geometry = MouthGeometry(self.renderer.mesh, self.solve.alpha)
+        geometry = MouthGeometry(self.renderer.mesh, self.solve)
         locked = None if s.mouth_frame is None else s.mouth_frame - self.shot.plate.first_frame
         if locked is not None and not (0 <= locked < len(self.solve.beta) and self.solve.solved[locked]):
             raise MienError(f"The setting mouth_frame is {s.mouth_frame}, which is no solved frame of {self.shot.folder}; choose another one.")
@@ -193,7 +193,7 @@ class ShotEditor:
             layer = self.texture.over(layer, index, self.edit.beta[index], self.emotions[index])
         layer = self.furrows.over(layer, self.edit.beta[index], after)
         if self.mouth is not None:
-            layer = self.mouth.over(layer, plate, index, self.solve.beta[index], before, after)
+            layer = self.mouth.over(layer, plate, index, before, after)
         return behind_mask(layer, plate, self.trust.hidden(index))
 
     def composited(self, frame: Frame) -> Frame:

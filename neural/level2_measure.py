@@ -71,7 +71,7 @@ def measure_texture(faces: ShotFaces) -> tuple[dict[str, float], np.ndarray]:
 
 
 def measure_mouth(faces: ShotFaces) -> dict[str, float]:
-    geometry = MouthGeometry(faces.renderer.mesh, faces.solve.alpha)
+    geometry = MouthGeometry(faces.renderer.mesh, faces.solve)
     crops = mouth_crops(faces, geometry, faces.samples(MOUTH_SAMPLES), Silent())
     kept, held = [c for n, c in enumerate(crops) if n % 5 != 4], [c for n, c in enumerate(crops) if n % 5 == 4]
     model = fit_mouth(kept)
@@ -80,7 +80,7 @@ def measure_mouth(faces: ShotFaces) -> dict[str, float]:
     none = np.zeros((len(faces.solve.beta), *model.images.latent_shape), np.float32)
     layer, found = MouthLayer(geometry, model, MouthTrack(none, none, none[:, 0]), 1.0, None, faces.shot.plate.linear), []
     for frame in faces.frames(np.array([c.index for c in held if c.opened > SEEN_LEAST], int)):
-        told = layer.told(frame.pixels, frame.index, faces.solve.beta[frame.index], faces.vertices(frame.index)[0])
+        told = layer.told(frame.pixels, frame.index, faces.vertices(frame.index)[0])
         if told is not None and told[2].sum() > INSIDE_LEAST:
             made, plate, inside = told
             found.append(psnr(((np.clip(made, 0, 1) - plate) ** 2 * inside[..., None]).sum() / (3 * inside.sum())))
@@ -111,7 +111,7 @@ def measure_edit(faces: ShotFaces, emotion: str = "happy", frames: int = 20) -> 
         times["texture"] += time.process_time() - clock
         clock = time.process_time()
         if editor.mouth is not None:
-            editor.mouth.over(layer, frame.pixels, i, faces.solve.beta[i], *shapes[:2])
+            editor.mouth.over(layer, frame.pixels, i, *shapes[:2])
         times["mouth"] += time.process_time() - clock
         texture = unwrapped(faces, frame, unwrap, base)[0]
         delta = np.zeros_like(texture) if delta is None else delta
@@ -129,12 +129,12 @@ def measure_openings(faces: ShotFaces, sheet: Path | None = None, emotion: str =
     """
     shot = faces.shot
     editor = ShotEditor(shot, EmotionCurves.constant(shot.plate.frame_count, **{emotion: 1.0}), EditSettings(), Silent())
-    geometry = MouthGeometry(faces.renderer.mesh, faces.solve.alpha)
+    geometry = MouthGeometry(faces.renderer.mesh, faces.solve)
     start, end = max((s for s in faces.solve.segments), key=lambda s: s[1] - s[0])
     before, made, own, shown = None, [], [], []
     for frame in faces.frames(np.arange(start, min(start + frames, end))):
         shapes, crops = editor.shapes(frame.index), []
-        pose = geometry.pose(faces.solve.beta[frame.index], shapes[0]) if shapes else None
+        pose = geometry.pose(frame.index, shapes[0]) if shapes else None
         if shapes is None or pose is None:
             before = None
             continue

@@ -143,7 +143,7 @@ def train_mouth(source: Path, output: Path, *, model: str = "default", report: R
     _, faces = load_takes(source, output, model, report)
     crops = []
     for n, f in enumerate(faces):
-        geometry = MouthGeometry(f.renderer.mesh, f.solve.alpha)
+        geometry = MouthGeometry(f.renderer.mesh, f.solve)
         if not geometry.available:
             raise MienError(f"The face model '{model}' has no mouth opening; choose another one.")
         some = f.samples(max(10, FRAMES * 4 // len(faces)) if len(faces) > 1 else 150)

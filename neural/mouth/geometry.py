@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the mouth is: a frontal crop that the head's motion has been taken out of, by the projective transform of section 3.5.2.
 
+Its points are the lips' as they are at rest, carried by the head: teeth are fixed to it, and moved lips would take them along.
+
 An atlas shows the mouth twice, one above the other: as seen from the skull, where upper teeth stand still, and as seen from the
 jaw, where lower teeth do. Crop coordinates are pixels of one such half, x right, y down, the first pixel's centre at (0.5, 0.5).
 """
@@ -12,7 +14,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ...mesh.camera import place
 from ...mesh.model import FaceModel
+from ...mesh.shot import Solve
 from ..rendering.mesh import MOUTH_ROWS, RenderMesh
 from ..rendering.raster import rasterise
 
@@ -61,15 +65,15 @@ def ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 class MouthGeometry:
-    """The crop of one identity. Raises nothing; `available` is False for a model without a mouth opening."""
+    """The crop of one solved shot. Raises nothing; `available` is False for a model without a mouth opening."""
 
-    def __init__(self, mesh: RenderMesh, alpha: np.ndarray):
+    def __init__(self, mesh: RenderMesh, solve: Solve):
         model: FaceModel = mesh.model
         self.available = mesh.mouth is not None and all(int(i) in set(map(int, model.landmark_ids)) for i in CHIN) and "lips" in model.regions
         if not self.available or mesh.mouth is None:
             return
         upper, lower, rows = mesh.mouth
-        self.model, self._mesh = model, mesh
+        self.model, self._mesh, self._solve = model, mesh, solve
         self.upper, self.lower = upper, lower
         self.ring = np.flatnonzero(model.regions["lips"] > 0.3)
         self._frame = self.ring[::FRAME_STEP]
@@ -77,8 +81,8 @@ class MouthGeometry:
         third = len(lower) // 3
         self.upper_middle = upper[third : len(upper) - third]
         self.lower_middle = lower[third : len(lower) - third]
-        self._neutral = model.neutral(alpha).astype(np.float64)
-        self._frame_moves = model.expression[:, self._frame, :2].astype(np.float64).reshape(model.expression_count, -1)
+        self._neutral = model.neutral(solve.alpha).astype(np.float64)
+        self._frame_moves = model.expression[:, self._frame].astype(np.float64).reshape(model.expression_count, -1)
         self._chin_moves = model.expression[:, self._chin, :2].astype(np.float64).mean(1)
         inside = set(map(int, rows.ravel()))
         self.triangles = np.array([t for t in mesh.triangles[mesh.face_count :] if inside & set(map(int, t))], np.int32)
@@ -94,24 +98,27 @@ class MouthGeometry:
         centre = self._neutral[np.concatenate([upper, lower]), :2].mean(0)
         self._origin = centre - np.array([WIDTH / 2, ABOVE * HEIGHT]) / self.scale
         self._lip_at_rest = (self._neutral[self.lower_middle, :2].mean(0) - self._origin) * self.scale
+        self._frontal = (self._neutral[self._frame, :2] - self._origin) * self.scale
+        """(n, 2) crop pixels of the frame of lips on the face that looks straight ahead: l' of section 3.5.2."""
 
     def mesh_points(self, xy: np.ndarray) -> np.ndarray:
         """(V, 2) -> (V + extra, 2): with the points between the lips."""
         return self._mesh.points(xy)
 
-    def _frontal(self, beta: np.ndarray) -> np.ndarray:
-        """(n, 2) crop pixels of the frame of lips on the face that looks straight ahead: l' of section 3.5.2."""
-        return (self._neutral[self._frame, :2] + (beta.astype(np.float64) @ self._frame_moves).reshape(-1, 2) - self._origin) * self.scale
-
     def _jaw(self, homography: np.ndarray, beta: np.ndarray, xy: np.ndarray) -> np.ndarray:
         """(2,) crop pixels by which the jaw left its rest: chin of the coefficients and middle of the filmed lower lip."""
-        chin = beta.astype(np.float64) @ self._chin_moves * self.scale
+        chin = beta @ self._chin_moves * self.scale
         lip = carry(homography, xy[self.lower_middle]).mean(0) - self._lip_at_rest
         return chin + LIP_SHARE * (lip - chin)
 
-    def pose(self, beta: np.ndarray, xy: np.ndarray) -> MouthPose | None:
-        """The mouth of a frame as filmed: beta (B,), xy (V, 2) the vertices on the picture; None where they fit no projective transform."""
-        homography, _ = cv2.findHomography(xy[self._frame].astype(np.float64), self._frontal(beta), 0)
+    def pose(self, index: int, xy: np.ndarray) -> MouthPose | None:
+        """The mouth of a frame as filmed; xy (V, 2) the vertices on the picture. None where they fit no projective transform."""
+        s, rest = self._solve, self._neutral[self._frame]
+        beta = s.beta[index].astype(np.float64)
+        both = np.stack([rest, rest + (beta @ self._frame_moves).reshape(-1, 3)])
+        at_rest, moved = s.camera.project(place(both, s.rotation[index].astype(np.float64), s.translation[index].astype(np.float64)))
+        locked = (xy[self._frame] - moved).mean(0)  # onto the landmarks: the same for all, as single ones err
+        homography, _ = cv2.findHomography(at_rest + locked, self._frontal, 0)
         if homography is None or not np.isfinite(homography).all():
             return None
         return self._described(homography, xy, self._jaw(homography, beta, xy))

@@ -30,10 +30,12 @@ OPEN_FULL = 1500.0
 """Texels of the atlas seen on a frame above which its own mouth tells everything about it."""
 CORNERS = (0.4, 1.0)
 """Way from the middle of the mouth to a corner over which the inside begins to go with the lips: front teeth are bone, cheeks are not."""
-SEAM = (0.2, 0.85)
-"""Part of the way from the upper lip to the lower within which the teeth meet."""
-USUAL, UNUSUAL = 0.8, 0.4
-"""Where they do when nothing tells, and how much darker, working space, a seam must be that is all of the way from there."""
+SEAM = (0.1, 0.95)
+"""Part of the way from the upper lip to the lower that is looked at for where the teeth meet."""
+NO_SEAM = 0.05
+"""How much darker than what is above and below, working space, a height must be to be that place; otherwise all that is seen are upper teeth."""
+MEETING = (0.45, 0.7)
+"""Brightness of the darkest height against the brightest below which there is a cavity, and from which on teeth meet."""
 SEAM_LEAST = 20
 """Pixels of the mouth below which nothing tells."""
 SIDES = (0.35, 0.9)
@@ -102,14 +104,13 @@ class MouthLayer:
         now = self._model.expected(edited.shape[None], around[None], np.array([index])).reshape(own.shape)
         return (own + unseen * (now - self._track.expected[index]))[None]
 
-    def over(self, layer: FaceLayer, plate: np.ndarray, index: int, beta: np.ndarray, before: np.ndarray,
-             after: np.ndarray) -> FaceLayer:
+    def over(self, layer: FaceLayer, plate: np.ndarray, index: int, before: np.ndarray, after: np.ndarray) -> FaceLayer:
         """The layer with its mouth filled.
 
-        plate (H, W, C); beta (B,) of the frame; before, after (V, 2) pixels, vertices as filmed and as edited.
+        plate (H, W, C); before, after (V, 2) pixels, vertices as filmed and as edited.
         """
         g = self._geometry
-        filmed = g.pose(beta, before)
+        filmed = g.pose(index, before)
         if filmed is None:
             return layer
         edited = g.edited(filmed, before, after)
@@ -131,11 +132,16 @@ class MouthLayer:
         old_way, old_opening = g.between(g.mesh_points(before) - origin, size)
         shown = _inward(old_opening & (old_way > EDGE) & (old_way < 1 - EDGE), soft)
         filmed_part = to_working(np.ascontiguousarray(plate[y0:y1, x0:x1, :3]), self._linear)
-        # Upper teeth stand still, lower ones go with the jaw; where they part, what was between them is stretched.
-        jaw, raised = g.jaw_move(before, after), self._raised(filmed, edited, before, after)
         across = g.across(after - origin, size).astype(np.float32)
         grey = filmed_part @ np.full(3, 1 / 3, np.float32)
-        seam = _seam(grey[(shown > 0.5) & (across < CORNERS[0])], old_way[(shown > 0.5) & (across < CORNERS[0])])
+        seam, cavity = _seam(grey[(shown > 0.5) & (across < CORNERS[0])], old_way[(shown > 0.5) & (across < CORNERS[0])])
+        # Upper teeth stand still and lower ones go with the jaw. Teeth that meet on the plate stay together at first, as if lips alone had
+        # parted: between them there is nothing that could be drawn out.
+        jaw, raised = g.jaw_move(before, after), self._raised(filmed, edited, before, after)
+        apart = float(jaw[1] - raised[1]) / face_width
+        wide = np.float32(ramp(np.float64(apart), *WIDE_APART))
+        parted = max(wide, np.float32(cavity if apart > 0 else 1))
+        jaw = raised + parted * (jaw - raised)
         below = ramp(way, *_parting(seam, *g.heights(before), *g.heights(after), float(raised[1]), float(jaw[1])))[..., None]
         part = slice(y0 - t, y1 - t), slice(x0 - l, x1 - l)
         still = -(below * jaw.astype(np.float32) + (1 - below) * raised.astype(np.float32))
@@ -146,9 +152,10 @@ class MouthLayer:
         grid = np.stack(np.meshgrid(np.arange(x1 - x0, dtype=np.float32), np.arange(y1 - y0, dtype=np.float32)), -1) + field
         shown = cv2.remap(shown, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR)[..., None]
         torn = 1 - ramp(1 + np.gradient(field[..., 1], axis=0), *STRETCHED)[..., None].astype(np.float32)
-        torn = torn * np.float32(ramp(np.float64((jaw[1] - raised[1]) / face_width), *WIDE_APART))
+        torn *= wide
         shown = shown * (1 - torn)
-        made, known = self._decoded(self.latents(index, edited, layer, after), edited, below, size, origin)
+        usual = ramp(way, *BETWEEN)[..., None]
+        made, known = self._decoded(self.latents(index, edited, layer, after), edited, usual + parted * (below - usual), size, origin)
         depth = cv2.distanceTransform(opening.astype(np.uint8), cv2.DIST_L2, 3)[..., None]
         made *= 1 - SHADOW * (1 - way[..., None]) * np.exp(-depth / (REACH * face_width))
         # Of what no frame of the shot ever showed, the plate's own mouth, bent with the lips, is the better guess.
@@ -159,7 +166,7 @@ class MouthLayer:
         dark = np.minimum(_around(moved, opening) * DARK, CAVITY).astype(np.float32)
         made += NARROW * (1 - float(ramp(2 * depth.max() / face_width, 0, WIDE))) * (dark - made)
         inside = inside * within_lips(moved, opening, face_width, soft)
-        filled = _continued(own, shown, made, REACH * face_width)
+        filled = _continued(own, shown, made, 0.5 * REACH * face_width)
         interior = filled + shown * (own - filled)
         if torn.any():
             # Soft, as light falls in from the front, and less towards the corners, where cheeks close the gap.
@@ -169,12 +176,12 @@ class MouthLayer:
         np.copyto(region[..., :3], mixed, where=(inside > 0)[..., None])
         return replace(layer, patch=patch)
 
-    def told(self, plate: np.ndarray, index: int, beta: np.ndarray, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    def told(self, plate: np.ndarray, index: int, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """The mouth of an unedited frame as the model tells it without looking into it, for measuring: the model's picture and the plate's
         (h, w, 3), working space, and how far a pixel lies inside the lips (h, w) in 0..1; None where there is no mouth.
         """
         g = self._geometry
-        pose = g.pose(beta, xy)
+        pose = g.pose(index, xy)
         lips = xy[np.concatenate([g.upper, g.lower])]
         x0, y0 = np.maximum(np.floor(lips.min(0)).astype(int) - MARGIN, 0)
         x1, y1 = np.minimum(np.ceil(lips.max(0)).astype(int) + MARGIN, plate.shape[1::-1])
@@ -214,25 +221,30 @@ def _inward(mask: np.ndarray, softness: float) -> np.ndarray:
     return np.clip(2 * cv2.GaussianBlur(solid.astype(np.float32), (0, 0), sigma) - 1, 0, 1) * solid
 
 
-def _seam(grey: np.ndarray, way: np.ndarray) -> float:
-    """Where upper and lower teeth meet on the plate, as a part of the way from the upper lip to the lower: the darkest height that is seen.
+def _seam(grey: np.ndarray, way: np.ndarray) -> tuple[float, float]:
+    """Where upper and lower teeth meet on the plate, as a part of the way from the upper lip to the lower: the deepest valley of brightness.
+    With it how far there is a cavity between them, 0 to 1.
 
-    grey (n,) and way (n,) of its pixels. A weighted mean, so that it does not jump from frame to frame; where teeth show no seam they are upper ones.
+    grey (n,) and way (n,) of its pixels. A weighted mean, so that it does not jump from frame to frame. Without a valley it is the darkest
+    height of a cavity, and the lower lip where only teeth are seen.
     """
     if len(way) < SEAM_LEAST:
-        return USUAL
-    heights = np.linspace(*SEAM, 12)
-    near = np.exp(-0.5 * ((way[:, None] - heights) / 0.05) ** 2) + 1e-6
-    level = (grey @ near) / near.sum(0) + UNUSUAL * np.abs(heights - USUAL)
-    weight = np.exp(-(level - level.min()) / 0.03)
-    return float((weight * heights).sum() / weight.sum())
+        return 1.0, 0.0
+    heights = np.linspace(*SEAM, 18)
+    near = np.exp(-0.5 * ((way[:, None] - heights) / 0.04) ** 2) + 1e-6
+    level = (grey @ near) / near.sum(0)
+    cavity = 1 - float(ramp(level.min() / max(level.max(), 1e-3), *MEETING))
+    depth = np.minimum(np.maximum.accumulate(level), np.maximum.accumulate(level[::-1])[::-1]) - level
+    deep = np.append(depth, NO_SEAM)
+    weight = np.maximum(deep - 0.7 * deep.max(), 0)
+    return float((weight * np.append(heights, 1 + cavity * (heights[level.argmin()] - 1))).sum() / weight.sum()), cavity
 
 
 def _parting(seam: float, upper: float, lower: float, upper_now: float, lower_now: float, raised: float, jaw: float) -> tuple[float, float]:
     """The way from the upper lip to the lower over which an edit parts the teeth: heights of the lips as filmed and now, moves of skull and jaw."""
     at, gap = upper + seam * (lower - upper), max(lower_now - upper_now, 1.0)
     low, high = (at + raised - upper_now) / gap, (at + jaw - upper_now) / gap
-    middle, half = np.clip((low + high) / 2, 0.25, 0.75), np.clip((high - low) / 2, 0.08, 0.25)
+    middle, half = np.clip((low + high) / 2, 0.25, 0.9), np.clip((high - low) / 2, 0.08, 0.25)
     return float(middle - half), float(middle + half)
 
 

@@ -238,7 +238,7 @@ def test_upper_teeth_stay_on_the_skull(shot):
     plate, filled, editor = rendered(shot, texture="off")
     lips = Track.load(shot).landmarks[4]
     x, y = lips[13, :2].astype(int)
-    window = slice(y + 2, y + 5), slice(x - 6, x + 7)
+    window = slice(y + 2, y + 4), slice(x - 6, x + 7)  # the mouth is five pixels high
     l, t, _, _ = filled.box
     inside = tuple(slice(s.start - o, s.stop - o) for s, o in zip(window, (t, l)))
     assert np.abs(filled.patch[inside].astype(int) - plate[window]).mean() < 6
@@ -247,8 +247,14 @@ def test_upper_teeth_stay_on_the_skull(shot):
 def test_teeth_part_where_they_meet():
     way = np.repeat(np.linspace(0.01, 0.99, 99), 20)
     for seam in (0.4, 0.6, 0.75):
-        assert _seam(np.where(np.abs(way - seam) < 0.04, 0.2, 0.8), way) == pytest.approx(seam, abs=0.04)
-    assert _seam(np.full(len(way), 0.8), way) > 0.65 and _seam(way[:9], way[:9]) > 0.65  # upper teeth alone, and a slit
+        line, gap = (_seam(np.where(np.abs(way - seam) < 0.04, dark, 0.8), way) for dark in (0.6, 0.1))
+        assert line == (pytest.approx(seam, abs=0.04), pytest.approx(0, abs=0.05))
+        assert gap == (pytest.approx(seam, abs=0.04), pytest.approx(1, abs=0.05))
+    for nothing in (np.full(len(way), 0.8), 0.8 - 0.2 * way):  # upper teeth alone, also where the lower lip's shadow falls on them
+        assert _seam(nothing, way) == (pytest.approx(1.0), pytest.approx(0, abs=0.05))
+    assert _seam(way[:9], way[:9]) == (1.0, 0.0)  # a slit
+    seam, cavity = _seam(np.where(way < 0.5, 0.8, 0.1), way)  # upper teeth over the dark: it parts somewhere in the dark
+    assert 0.5 < seam < 1 and cavity == pytest.approx(1, abs=0.05)
     # Lips at 100 and 120, teeth meet at 112; now the upper lip is at 98, the lower at 138, the jaw went down by 16.
     low, high = _parting(0.6, 100, 120, 98, 138, 0.0, 16.0)
     assert (low, high) == (pytest.approx(14 / 40, abs=0.01), pytest.approx(30 / 40, abs=0.01))
@@ -307,7 +313,7 @@ def test_the_encoder_never_sees_the_inside(shot):
     """Whatever is painted between the lips, what the encoder is shown stays the same; what is painted on them does not."""
     _, _, editor = rendered(shot, texture="off")
     g, before = editor.mouth._geometry, editor.shapes(4)[0]
-    pose = g.pose(editor.solve.beta[4], before)
+    pose = g.pose(4, before)
     picture = np.random.default_rng(0).random((editor.solve.camera.height, editor.solve.camera.width, 3)).astype(np.float32)
     painted, over = picture.copy(), picture.copy()
     inside = g.between(g.mesh_points(before), picture.shape[:2])[1]
