@@ -35,6 +35,9 @@ AXES = np.array([0.01, -0.01, -0.01])
 """From the files' axes and centimetres to ours."""
 SIGMA = 0.2
 """Prior of a direction that the default model does not have."""
+TWIN, TWIN_SIGMA = 0.9, 0.1
+"""Cosine from which such a direction moves the face like one that the default model has, and its prior then. cheekRaiser is the twin of cheekSquint
+(0.92): with equal priors a squint is shared out between the two, and what reads ARKit's names gets a half of it."""
 STILL = 5e-5
 """Metres: a shape that moves no face vertex by more is none of the skin's (pupils)."""
 
@@ -87,8 +90,7 @@ def read_ict(path: Path, report: Reporter | None = None, shifts: np.ndarray | No
     alive = np.abs(expression[:, :FACE]).max((1, 2)) > STILL
     names = tuple(name for name, moved in zip(expressions, alive) if moved)
     default = load_model()
-    sigma = np.array([default.expression_sigma[default.expression_index[n]] if n in default.expression_index else SIGMA for n in names])
-
+    sigma = priors(names, expression[alive][:, :FACE], default)
     triangles, uv_triangles = _polygons(neutral, 0, FACE)
     raw = RawModel("ict", folder, base[:FACE] * AXES, identity[:, :FACE], expression[alive][:, :FACE], names, sigma, triangles, ibug, neutral.uv,
                    uv_triangles, read_points(SHIFTS, "landmarks of ICT-FaceKit") if shifts is None else shifts)
@@ -97,6 +99,15 @@ def read_ict(path: Path, report: Reporter | None = None, shifts: np.ndarray | No
         origin = (base[:FACE] * AXES).mean(0) - model.centre
         model.parts = {name: _part(name, neutral, used, identity, expression[alive], names, origin) for name in PARTS}
     return model
+
+
+def priors(names: tuple[str, ...], moves: np.ndarray, default: FaceModel) -> np.ndarray:
+    """(B,) standard deviations of the directions `moves` (B, V, 3): the default model's by name; of others, less for the twin of one of these."""
+    known = np.array([name in default.expression_index for name in names])
+    flat = moves.reshape(len(moves), -1) / np.linalg.norm(moves.reshape(len(moves), -1), axis=1, keepdims=True)
+    alike = (flat @ flat[known].T).max(1, initial=0.0)
+    return np.array([default.expression_sigma[default.expression_index[name]] if name in default.expression_index
+                     else TWIN_SIGMA if like > TWIN else SIGMA for name, like in zip(names, alike)])
 
 
 def _used(count: int) -> np.ndarray:
