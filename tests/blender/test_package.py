@@ -79,6 +79,7 @@ def test_what_is_in_the_zip(package: Path) -> None:
     with zipfile.ZipFile(package) as archive:
         names = archive.namelist()
     for wanted in ("blender_manifest.toml", "__init__.py", "compat.py", "LICENSE", "requirements/engine.txt", "requirements/constraints.txt",
+                   "requirements/recognition.txt",
                    "mesh/data/default.npz", "mesh/model.py", "neural/client.py", "neural/bootstrap.py", "operators/face.py", "ui/panels.py"):
         assert wanted in names
     unwanted = {"tests", "benchmarks", "build", "out", "dist"}
