@@ -279,6 +279,11 @@ class Tour(Desk):
         yield self.shown
         yield from self.press("mien.result_preview")
 
+    def through_camera(self) -> None:
+        """The 3D view looks at the plate."""
+        if self.area("VIEW_3D").spaces.active.region_3d.view_perspective != "CAMERA":
+            raise RuntimeError(f"the view of {self.window.scene.name} does not look through the camera")
+
     def shown(self) -> bool:
         """Is the picture of what is set now in the view?"""
         preview = self.result.running()
@@ -322,15 +327,18 @@ class Tour(Desk):
             yield from self.hands.find("mien.show_scene", nodes)
             yield from self.hands.click()
         yield lambda: any(a.type == "VIEW_3D" for a in self.window.screen.areas)
+        self.through_camera()
         yield from self.press("mien.deliver", filepath=str(movie))
         yield from self.browse(movie)
         render = module("operators.render_job")
         yield lambda: not render.running() or render.told()[0] > 0.1
         yield from self.away()
+        self.through_camera()
         yield from self.picture("delivering")
         yield lambda: not render.running()
         if not movie.exists():
             raise RuntimeError(self.engine.STATE.error or "nothing was delivered")
+        self.through_camera()
         yield from self.picture("delivered")
         if not self.quick:
             yield from self.close_panel("mien.composite")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import bpy
 from ..mesh.errors import MienError
 from .delivery_output import Output
 from .engine import STATE, show_panels
+from .view import kept_camera_views
 
 TICK = 0.25
 """Seconds between two looks at the render job."""
@@ -30,7 +32,10 @@ class _Job:
         self.stack = contextlib.ExitStack()
         self.scene, self.output = self.stack.enter_context(prepared)
         # Blender 5.2 crashes when its window renders a movie with sound of a scene that is not the one in view.
-        before, window.scene = window.scene, self.scene
+        before = window.scene
+        self.stack.enter_context(_seen_through(self.scene, before.camera))
+        with kept_camera_views(window):
+            window.scene = self.scene
         self.stack.callback(_show_again, window, before, self.scene)
         for handlers, function in ((bpy.app.handlers.render_complete, self._on_complete), (bpy.app.handlers.render_cancel, self._on_cancel)):
             handlers.append(function)
@@ -138,6 +143,23 @@ def _show_again(window: bpy.types.Window, before: bpy.types.Scene, delivered: bp
     with contextlib.suppress(ReferenceError):  # a scene or window may be gone by now
         if window.scene == delivered:
             window.scene = before
+
+
+@contextlib.contextmanager
+def _seen_through(delivered: bpy.types.Scene, camera: bpy.types.Object | None) -> Iterator[None]:
+    """The shot's camera in the scene meanwhile: its 3D views go on showing the plate, and would be empty otherwise."""
+    before = delivered.camera
+    stranger = camera is not None and delivered.objects.get(camera.name) != camera
+    if stranger:
+        delivered.collection.objects.link(camera)
+    delivered.camera = camera or before
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ReferenceError, RuntimeError):  # the artist may have deleted either by now
+            delivered.camera = before
+            if stranger:
+                delivered.collection.objects.unlink(camera)
 
 
 def _remove(handlers: list, function: object) -> None:

@@ -14,6 +14,7 @@ import bpy
 from .. import compat
 from ..mesh.shot import main_folder
 from . import composite, shot_items, shots
+from .view import kept_camera_views
 
 STAGES = (("shot", "Shot", "The scene with the face and its emotion keys"),
           (composite.COMPOSITE, "Composite", "The face over the plate, in the compositor"),
@@ -110,7 +111,8 @@ class MIEN_OT_show_scene(bpy.types.Operator):
         name = WORKSPACES.get(self.stage, left.get(CAME_FROM, ""))
         if self.stage != "shot" and stage_of(left) == "shot":
             scene[CAME_FROM] = context.workspace.name
-        context.window.scene = scene
+        with kept_camera_views(context.window):
+            context.window.scene = scene
         fresh = name not in bpy.data.workspaces
         workspace = find_workspace(context, name)
         context.window.workspace = workspace

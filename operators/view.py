@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import bpy
 import numpy as np
 from bpy_extras.view3d_utils import location_3d_to_region_2d
@@ -22,6 +25,17 @@ def look_through_camera(context: bpy.types.Context) -> None:
             with context.temp_override(area=area, region=next(r for r in area.regions if r.type == "WINDOW")):
                 if bpy.ops.view3d.view_center_camera.poll():
                     bpy.ops.view3d.view_center_camera()
+
+
+@contextlib.contextmanager
+def kept_camera_views(window: bpy.types.Window) -> Iterator[None]:
+    """While another scene is put into the window: 3D views that look through the camera turn away when that scene has none, and stay so when the
+    artist comes back."""
+    views = [area.spaces.active.region_3d for area in window.screen.areas if area.type == "VIEW_3D"]
+    through = [view for view in views if view is not None and view.view_perspective == "CAMERA"]
+    yield
+    for view in through:
+        view.view_perspective = "CAMERA"
 
 
 def picture_corners(scene: bpy.types.Scene, region: bpy.types.Region, space: bpy.types.SpaceView3D,

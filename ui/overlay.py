@@ -27,8 +27,8 @@ def draw() -> None:
     """The draw handler of all 3D views."""
     context = bpy.context
     delivery = render_job.told()
-    if delivery is not None:  # its scene is in view, which has nothing to show here
-        say(context, [delivery[1], "The shot comes back when it is done. Esc stops it"])
+    if delivery is not None:  # its scene is in view, which has nothing to show here but the plate, through the shot's camera
+        say(context, [delivery[1], "The view shows the plate meanwhile, and the shot again when it is done. Esc stops it"])
         return
     face = shots.active_face(context)
     if face is None:
