@@ -267,7 +267,8 @@ class TextureLayer:
         """model moves with the expression; `borrowed` is whose emotion directions are added, `borrow` of them, in the UV that all faces share;
         free: see `weight_map`.
         """
-        self._facts, self._linear = (model.hash, borrowed.hash if borrowed else "", strength, borrow, CHROMA, HAIR), linear
+        rims = () if free is None else (RIMS, free.tobytes())
+        self._facts, self._linear = (model.hash, borrowed.hash if borrowed else "", strength, borrow, CHROMA, HAIR, *rims), linear
         self._unwrap = Unwrapper(face, model.images.size[0])
         groups = expression_groups(face)
         shown = weight_map(self._unwrap, free)
