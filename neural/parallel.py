@@ -35,7 +35,7 @@ def ordered_map(function: Callable[[A], B], items: Iterable[A], workers: int = W
                 future.cancel()
 
 
-def ahead(items: Iterable[A], most: int = 3) -> Iterator[A]:
+def ahead(items: Iterable[A], most: int = 3) -> Generator[A, None, None]:
     """The items in their order, made by a thread of its own up to `most` before they are asked for.
 
     An exception comes out at its item's turn. When the reader stops early, a generator is closed.

@@ -50,7 +50,7 @@ MARGIN = 6
 """Pixels around the lips that are worked on."""
 SHADOW = 0.3
 """How much darker what was never seen gets under the upper lip."""
-NARROW, WIDE = 0.9, 0.035
+NARROW, WIDE = 0.9, 0.06
 """How near to the dark of a mouth what was never seen comes in a mere slit, and the opening, in face widths, from which on no light is lost."""
 REACH = 0.012
 """How far, in face widths, that shadow falls, and how far what the plate shows is continued before the model takes over."""

@@ -44,8 +44,8 @@ WHITE, WHITE_WIDTH = (0.6, 0.8), 0.15
 """The same of redness. It lies half-way between the lips and the palest part of this mouth, within these limits: teeth are as pale as the light."""
 RED = (0.03, 0.07)
 """Redness of lips below which, as on a plate in black and white, it tells nothing, and from which on it is believed."""
-PALEST = 15
-"""Percentile of redness that is taken for teeth."""
+PALEST = 0.15
+"""Part of the inside that is less red than what is taken for teeth."""
 INSIDE = (0.15, 0.85)
 """Part of the way from the upper to the lower contour, as tracked, that is looked at for it."""
 FEW = 40
@@ -131,7 +131,8 @@ def _evidence(strip: np.ndarray, rows: np.ndarray, edges: np.ndarray) -> np.ndar
     lip_red = _redness(lip)
     red, coloured = _redness(strip) / np.maximum(lip_red, RED[0]), np.clip((lip_red - RED[0]) / (RED[1] - RED[0]), 0, 1)
     inside = (way > INSIDE[0]) & (way < INSIDE[1]) & (bright > DARK - DARK_WIDTH)
-    palest = np.percentile(red[inside], PALEST) if inside.sum() > FEW else 0.0
+    reds = np.sort(red[inside])
+    palest = reds[int(PALEST * len(reds))] if len(reds) > FEW else 0.0
     white = float(np.clip((palest + 1) / 2, *WHITE))
     sure = np.clip(np.maximum((DARK - bright) / DARK_WIDTH, coloured * (white - red) / WHITE_WIDTH), -1, 1)
     sure[(at < up - THICK * (up - outer_up)) | (at > low + THICK * (outer_low - low))] = -1

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
@@ -42,13 +43,14 @@ def track_faces(frames: Iterable[Frame], plate: Plate, report: Reporter, *, back
     faces = Faces()
     try:
         report.step("track", 0, T)
-        for frame, rgb, cut, count in ahead(_looked_at(frames, plate, faces)):
-            if cut:
-                cuts.append(frame.index)
-            for number, landmarks in faces.follow(rgb, frame.index, cut, count).items():
-                tracks.setdefault(number, np.full((T, LANDMARKS, 3), np.nan, np.float32))[frame.index] = inner_lips(rgb, refine(rgb, landmarks))
-            seen[frame.index], times[frame.index] = faces.seen, frame.time
-            report.step("track", frame.index + 1, T)
+        with contextlib.closing(ahead(_followed(frames, plate, faces))) as followed:
+            for frame, rgb, cut, found, count in followed:
+                if cut:
+                    cuts.append(frame.index)
+                for number, landmarks in found.items():
+                    tracks.setdefault(number, np.full((T, LANDMARKS, 3), np.nan, np.float32))[frame.index] = inner_lips(rgb, refine(rgb, landmarks))
+                seen[frame.index], times[frame.index] = count, frame.time
+                report.step("track", frame.index + 1, T)
     finally:
         faces.close()
     if not tracks:
@@ -59,6 +61,13 @@ def track_faces(frames: Iterable[Frame], plate: Plate, report: Reporter, *, back
                      plate.fingerprint)
 
     return {number: track(landmarks) for number, landmarks in sorted(tracks.items())}
+
+
+def _followed(frames: Iterable[Frame], plate: Plate, faces: Faces) -> Iterator[tuple[Frame, np.ndarray, bool, dict[int, Face], int]]:
+    """Each frame, its picture, whether a take starts there, its faces by number, and how many are seen; MediaPipe is at the next frame while
+    somebody looks closer at these."""
+    for frame, rgb, cut, count in ahead(_looked_at(frames, plate, faces)):
+        yield frame, rgb, cut, faces.follow(rgb, frame.index, cut, count), faces.seen
 
 
 def _looked_at(frames: Iterable[Frame], plate: Plate, faces: Faces) -> Iterator[tuple[Frame, np.ndarray, bool, int | None]]:
