@@ -247,6 +247,24 @@ def test_render_in_a_window_ends_well_however_it_ends(tmp_path: Path, monkeypatc
         assert not [h for h in handlers if getattr(h, "__module__", "").endswith("render_job")]
 
 
+def test_the_shots_camera_stands_in_the_delivery_while_it_is_rendered(tmp_path: Path):
+    """So that views go on showing the plate: it changes no pixel, and is gone afterwards, whatever happened."""
+    made = make_shot(tmp_path / "s.mien", matte=False)
+    camera = bpy.data.objects.new("Shot Camera", bpy.data.cameras.new("Shot Camera"))
+    with deliver.delivery(made.shot, tmp_path / "d.####.png", "PNG") as (scene, output):
+        own = scene.camera
+        with render_job._seen_through(scene, camera):
+            assert scene.camera == camera and camera.name in scene.objects
+            bpy.ops.render.render(animation=True, scene=scene.name)
+            output.commit()
+        assert scene.camera == own and not scene.objects
+        with pytest.raises(RuntimeError, match="stopped"), render_job._seen_through(scene, camera):
+            raise RuntimeError("stopped")
+        assert scene.camera == own and not scene.objects
+    for i, want in enumerate(made.plate):
+        np.testing.assert_array_equal(read_picture(tmp_path / f"d.{1001 + i}.png"), want)
+
+
 def test_handles_stay_in_the_strips_and_out_of_the_delivery(tmp_path: Path):
     made = make_shot(tmp_path / "s.mien", frames=7, audio=True)
     write_movie(tmp_path / "plate.mp4", frames=7, rate=Fraction(25), seconds=0.28)
