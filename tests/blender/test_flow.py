@@ -155,6 +155,21 @@ def test_from_the_shot_to_its_composite_and_back(blender, saved, make_shot, quic
         blender.ops.mien.show_scene(stage="composite")
 
 
+@pytest.mark.parametrize("looks", ["CAMERA", "PERSP"])
+def test_a_view_through_the_camera_stays_so_while_another_scene_is_in_the_window(blender, looks) -> None:
+    from mien.operators.view import kept_camera_views
+    window = blender.context.window_manager.windows[0]
+    home, other = window.scene, blender.data.scenes.new("Without Camera")
+    home.camera = blender.data.objects.new("Camera", blender.data.cameras.new("Camera"))
+    home.collection.objects.link(home.camera)
+    view = next(area.spaces.active.region_3d for area in window.screen.areas if area.type == "VIEW_3D")
+    view.view_perspective = looks
+    with kept_camera_views(window):
+        window.scene = other
+    window.scene = home
+    assert view.view_perspective == looks
+
+
 def test_switched_off_and_on_with_a_shot_in_the_file(blender, saved, make_shot, quick_engine) -> None:
     import mien
     shot = make_shot(folder=saved.parent)
