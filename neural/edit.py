@@ -28,7 +28,7 @@ from .progress import Reporter
 from .rendering import FaceLayer, PlateRenderer, RenderSettings, behind_mask
 from .visibility import shot_trust
 
-RENDERER_VERSION = 6
+RENDERER_VERSION = 7
 """Raise it when the same input gives other pixels, so that old bakes are known to be out of date."""
 
 CHOICES = {"texture": ("on", "full", "off"), "mouth": ("fill", "off")}
