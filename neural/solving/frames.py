@@ -11,6 +11,7 @@ from scipy.linalg import solveh_banded
 from ...mesh.camera import Camera, rotation_matrix
 from ...mesh.model import FaceModel
 from .gaze import RADIUS, eyeballs, gaze_matrix, look
+from .lids import Lids
 from .problem import NOISE_SHARE, Problem, SolveSettings, State
 
 APEX_LIMIT = 1.5
@@ -44,7 +45,8 @@ class Term(Protocol):
         """Add to normal equations (n, P, P) and (n, P) of beta, rotation and translation, in place."""
 
 
-def solve_frames(problem: Problem, state: State, usual: float, gaze: Gaze | None, believed: np.ndarray | None, term: Term | None = None) -> State:
+def solve_frames(problem: Problem, state: State, usual: float, gaze: Gaze | None, believed: np.ndarray | None, term: Term | None = None,
+                 lids: Lids | None = None) -> State:
     """Gauss-Newton from `state` (n frames in a row). usual: median landmark error of good frames, eye distances.
 
     A frame that fits much worse than usual is bad: its landmarks weigh little, and its neighbours in time carry it.
@@ -63,6 +65,8 @@ def solve_frames(problem: Problem, state: State, usual: float, gaze: Gaze | None
         H = data.copy()
         if gaze is not None and problem.seen.iris is not None and believed is not None:
             gaze.add(H[:, :B, :B], g[:, :B], state, problem.seen.iris, believed)
+        if lids is not None:
+            lids.add(H[:, :B, :B], g[:, :B], state, problem.seen)
         if term is not None:
             term.add(H, g, state)
         prior = problem.prior_weight(state.beta)

@@ -59,6 +59,8 @@ class SolveSettings:
     """The same where errors are pure noise: the landmarks decide."""
     gaze_sigma: float = 0.05
     """Of the eyeLook directions as the iris tells them, in apexes."""
+    lid_sigma: float = 0.01
+    """Of the gap between the lids of a shut eye, as a part of the eye's width."""
     keyframes: int = 20
     """Frames that identity and camera are solved on."""
     rounds: int = 4

@@ -24,6 +24,7 @@ from . import gaze as iris
 from .bundle import Member, bundle
 from .frames import Gaze, Term, first_state, frame_trust, misfit, solve_frames, windows
 from .initial import initial_pose, keyframes
+from .lids import Lids
 from .noise import near_landmarks, white_noise
 from .problem import Observed, Problem, SolveSettings, State
 
@@ -137,6 +138,7 @@ class Prepared:
             sure = np.stack([self.fixed.sure.get(int(i), nothing) for i in self.found])[:, model.landmark_ids]
             believed = believed * np.stack([self.fixed.trust.get(int(i), all_of_it) for i in self.found])[:, model.landmark_ids]
         self.seen = Observed(y, scale * model.eye_distance, believed, iris.iris_centres(landmarks), sure)
+        self.usual_lids = np.median(iris.lid_aperture(landmarks), axis=0)
         self.iris_seen = iris.seen(landmarks)
         if footage.seen is not None:
             self.iris_seen = self.iris_seen * np.stack([footage.seen[self.found][:, list(eye)].min(1) for eye in iris.IRIS], 1)
@@ -183,6 +185,7 @@ class Prepared:
         position = np.full(len(self.track.landmarks), -1)
         position[self.found] = np.arange(len(self.found))
         gaze = Gaze(self.model, alpha, solve.camera, iris.APEX, self.settings.gaze_sigma)
+        lids = Lids(self.model, alpha, self.usual_lids, self.settings.lid_sigma)
         for start, end in self.track.segments if runs is None else runs:
             for a, b, keep_a, keep_b in windows(start, end, self.settings):
                 frames = slice(int(position[a]), int(position[a]) + b - a)
@@ -191,7 +194,7 @@ class Prepared:
                                     None if self.beta is None else self.beta[frames])
                 if problem.seen.sure is not None:
                     problem.seen.y = self._for_mesh(problem, state)
-                state = solve_frames(problem, state, usual, gaze, self.iris_seen[frames], None if term is None else term(a, b))
+                state = solve_frames(problem, state, usual, gaze, self.iris_seen[frames], None if term is None else term(a, b), lids)
                 k = slice(keep_a - a, keep_b - a)
                 solve.beta[keep_a:keep_b], solve.rotation[keep_a:keep_b] = state.beta[k], state.rotation_vectors()[k]
                 solve.translation[keep_a:keep_b] = state.translation[k]
