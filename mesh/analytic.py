@@ -17,6 +17,9 @@ LID_STILL, LID_FREE = 0.25, 0.75
 """Lids open less than the first part of their rest opening are not moved, above the second freely."""
 LID_LEAST = 0.4
 """Narrow eyes take lid moves in proportion to their opening, but no less than this part of them."""
+DROOP, DROOP_FROM = {"surprised": 0.8}, 0.15
+"""Emotion -> how much of a drooping lid (what is more than the second of a blink) it lifts at intensity 1, as far as lids may be moved at all: blinks
+close as filmed, and lids that are merely unsteady are left alone."""
 ROUND_FROM, ROUND_FULL, ROUND_LEAVES = 1.0, 0.6, 0.6
 """A mouth narrower than this part of its rest width starts to weaken the corners' pull, down to what is left at the second."""
 
@@ -43,6 +46,10 @@ class AnalyticEditor:
                     if name in model.expression_index:
                         self.relax[e, model.expression_index[name]] = amount
         self.acted = np.array([any(n in facs.sided(stem) for stem in facs.ACTED) for n in names])
+        self._lifted = np.zeros_like(self.recipes)
+        """(7, B): part of the frame's own direction that goes where its gain is 1."""
+        for emotion, amount in DROOP.items():
+            self._lifted[EMOTIONS.index(emotion), [i for i, n in enumerate(names) if n.startswith("eyeBlink")]] = amount
         self._lids = {side: np.array([n.startswith(("eyeWide", "eyeSquint", "eyeBlink")) and n.endswith(side) for n in names])
                       for side in ("Left", "Right")}
         self._corners = np.array([n.startswith(("mouthSmile", "mouthStretch", "cornerPullSharp")) for n in names])
@@ -55,7 +62,7 @@ class AnalyticEditor:
         base = beta.copy()
         base[:, self.acted] -= np.median(beta[:, self.acted], axis=0)
         relaxed = base - beta * np.clip(emotion @ self.relax, 0, 1)
-        out = relaxed + (emotion @ self.recipes) * self.gains(alpha, beta)
+        out = relaxed + (emotion @ self.recipes - (emotion @ self._lifted) * np.maximum(beta - DROOP_FROM, 0)) * self.gains(alpha, beta)
         return np.broadcast_to(alpha, (len(beta), alpha.shape[-1])), out
 
     def gains(self, alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:

@@ -140,6 +140,18 @@ def test_closed_lids_are_not_moved(model, solve, editor):
     assert gains[5, wide] == 0 and gains[6, wide] > 0.3
 
 
+def test_surprise_lifts_drooping_lids_and_lets_blinks_close(model, solve, editor):
+    blink = [model.expression_index[n] for n in ("eyeBlinkLeft", "eyeBlinkRight")]
+    solve.beta[:] = 0
+    solve.beta[8:16, blink], solve.beta[16:, blink] = 0.4, 1.0  # open, drooping, closed
+    solve.beta[:4, blink] = 0.1  # unsteady
+    after = editor.generate(solve.alpha, solve.beta, one("surprised"))[1][:, blink]
+    assert np.array_equal(after[:8], solve.beta[:8, blink]) and np.array_equal(after[16:], solve.beta[16:, blink])
+    assert (after[8:16] < 0.38).all() and (after[8:16] > 0.15).all()
+    again = editor.generate(solve.alpha, solve.beta, one("surprised", 0.5))[1][:, blink]
+    assert np.allclose(solve.beta[:, blink] - again, (solve.beta[:, blink] - after) / 2, atol=1e-6), "even in the intensity"
+
+
 def test_rounded_lips_weaken_a_smile(model, solve, editor):
     beta = np.zeros_like(solve.beta)
     beta[3, model.expression_index["mouthPucker"]] = 1
