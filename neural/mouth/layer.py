@@ -53,7 +53,9 @@ SHADOW = 0.3
 NARROW, WIDE = 0.9, 0.06
 """How near to the dark of a mouth what was never seen comes in a mere slit, and the opening, in face widths, from which on no light is lost."""
 REACH = 0.012
-"""How far, in face widths, that shadow falls, and how far what the plate shows is continued before the model takes over."""
+"""How far, in face widths, that shadow falls."""
+CONTINUED = 0.006
+"""How far, in face widths, what the plate shows is continued before the model takes over."""
 STRETCHED = (0.3, 0.7)
 """How much of a row of the plate's pixels there is for a row of the inside, from none to enough: upper and lower teeth that part bare the dark
 between them, for what was between them on the plate is but a line, and would be drawn out into streaks."""
@@ -166,7 +168,7 @@ class MouthLayer:
         dark = np.minimum(_around(moved, opening) * DARK, CAVITY).astype(np.float32)
         made += NARROW * (1 - float(ramp(2 * depth.max() / face_width, 0, WIDE))) * (dark - made)
         inside = inside * within_lips(moved, opening, face_width, soft)
-        filled = _continued(own, shown, made, 0.5 * REACH * face_width)
+        filled = _continued(own, shown, made, CONTINUED * face_width)
         interior = filled + shown * (own - filled)
         if torn.any():
             # Soft, as light falls in from the front, and less towards the corners, where cheeks close the gap.
